@@ -1,0 +1,263 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one Kubernetes client of the collection.
+
+Connection, authentication and discovery are those of kubernetes.core; this class adds what its callers share:
+plain dictionaries instead of resource objects, server-side apply, logs, and sockets into pods.
+Every method may raise ApiError (the server refused) or StackgateError (the server could not be asked).
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
+
+FIELD_MANAGER = "stackgate"
+# Seconds for one request: an API server that needs longer is not in a state to be deployed to.
+REQUEST_TIMEOUT = 30.0
+
+
+class ApiError(StackgateError):
+    """The API server answered, and refused.
+
+    status:  HTTP status code.
+    reason:  the server's machine-readable word (NotFound, Forbidden, Invalid, Conflict, ...).
+    message: the server's sentence.
+    causes:  the server's list of {field, message, reason}, empty when it gave none.
+    """
+
+    def __init__(self, doing: str, status: int, body: Mapping[str, Any]) -> None:
+        self.status = status
+        self.reason = str(body.get("reason") or "")
+        self.message = str(body.get("message") or f"HTTP {status}")
+        self.causes: list[dict[str, Any]] = list((body.get("details") or {}).get("causes") or [])
+        super().__init__(f"the API server accepts: {doing}", f"{status} {self.reason}: {self.message}")
+
+    @property
+    def not_found(self) -> bool:
+        return self.status == 404
+
+    @property
+    def forbidden(self) -> bool:
+        return self.status == 403
+
+
+class Cluster:
+    """A connection to one Kubernetes API server.
+
+    options: the connection options of kubernetes.core (kubeconfig, context, host, api_key, ...); unset ones fall back
+             to the K8S_AUTH_* environment, then to the default kubeconfig.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+        from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
+
+        where = options.get("kubeconfig") or "the default kubeconfig"
+        try:
+            self._k8s = get_api_client(**{k: v for k, v in options.items() if v not in (None, "")})
+        except CoreException as error:
+            raise StackgateError(
+                f"{where} gives a connection to a Kubernetes API server",
+                str(error),
+                "check the variables stackgate_kubeconfig and stackgate_context, and that the cluster runs",
+            ) from error
+        self._api = self._k8s.client.client  # kubernetes.client.ApiClient
+        self.warnings: list[str] = []
+
+    @property
+    def address(self) -> str:
+        """The API server's URL."""
+        return str(self._api.configuration.host)
+
+    # -- objects -------------------------------------------------------------------------------------------------
+
+    def resource(self, api_version: str, kind: str) -> Any:
+        """The API resource of a kind: attributes `name` (plural), `namespaced`, `group`. StackgateError if unknown."""
+        from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
+
+        try:
+            return self._k8s.resource(kind, api_version)
+        except CoreException as error:
+            raise StackgateError(
+                f"the cluster serves {api_version} {kind}",
+                str(error),
+                "check apiVersion and kind, and that the CustomResourceDefinition is installed",
+            ) from error
+
+    def path(self, api_version: str, kind: str, namespace: str | None = None, name: str | None = None) -> str:
+        """URL path of a collection (no name) or of one object."""
+        resource = self.resource(api_version, kind)
+        prefix = f"/api/{api_version}" if "/" not in api_version else f"/apis/{api_version}"
+        scope = f"/namespaces/{namespace}" if resource.namespaced and namespace else ""
+        return f"{prefix}{scope}/{resource.name}" + (f"/{name}" if name else "")
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        timeout: float = REQUEST_TIMEOUT,
+    ) -> Any:
+        """One request; the answer parsed when it is JSON, else its text. Warning headers are kept in `warnings`."""
+        import urllib3
+
+        doing = f"{method} {path}"
+        configuration = self._api.configuration
+        auth = configuration.auth_settings().values()  # asked each time: exec plugins renew their tokens
+        headers = {
+            "Accept": "application/json",
+            **self._api.default_headers,
+            **{setting["key"]: setting["value"] for setting in auth if setting["in"] == "header" and setting["value"]},
+        }
+        if body is not None:
+            headers["Content-Type"] = content_type
+        text = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in (query or {}).items()}
+        url = configuration.host + path + (f"?{urlencode(text)}" if text else "")
+        try:
+            answer = self._api.rest_client.pool_manager.request(
+                method, url, headers=headers, body=None if body is None else json.dumps(body), timeout=timeout, retries=False
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise StackgateError(
+                f"the API server at {self.address} answers", _root_cause(error), "check that the cluster runs and can be reached from here"
+            ) from error
+        if not 200 <= answer.status < 300:
+            raise ApiError(doing, answer.status, _status_body(answer.data))
+        for warning in answer.headers.getlist("Warning"):
+            self.warnings.append(warning.split('"')[1] if '"' in warning else warning)
+        data: bytes = answer.data or b""
+        try:
+            return json.loads(data)
+        except ValueError:
+            return data.decode(errors="replace")
+
+    def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """One object, or None when there is none."""
+        try:
+            found: dict[str, Any] = self.request("GET", self.path(api_version, kind, namespace, name))
+            return found
+        except ApiError as error:
+            if error.not_found:
+                return None
+            raise
+
+    def list(
+        self, api_version: str, kind: str, namespace: str | None = None, labels: str = "", fields: str = ""
+    ) -> list[dict[str, Any]]:
+        """All objects of a kind in a namespace (or everywhere), narrowed by a label and a field selector."""
+        query = {k: v for k, v in (("labelSelector", labels), ("fieldSelector", fields)) if v}
+        items = self.request("GET", self.path(api_version, kind, namespace), query=query).get("items") or []
+        for item in items:  # the server leaves these out of list items
+            item.setdefault("apiVersion", api_version)
+            item.setdefault("kind", kind)
+        return list(items)
+
+    def apply(self, document: Mapping[str, Any], *, dry_run: bool = False, force: bool = True) -> dict[str, Any]:
+        """Server-side apply of one object, as the field manager `stackgate`."""
+        meta = document["metadata"]
+        query: dict[str, Any] = {"fieldManager": FIELD_MANAGER, "force": force}
+        if dry_run:
+            query["dryRun"] = "All"
+        path = self.path(document["apiVersion"], document["kind"], meta.get("namespace"), meta["name"])
+        applied: dict[str, Any] = self.request(
+            "PATCH", path, query=query, body=dict(document), content_type="application/apply-patch+yaml"
+        )
+        return applied
+
+    def create(self, document: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        """Create one object; ApiError with reason AlreadyExists when it is there."""
+        query = {"fieldManager": FIELD_MANAGER, **({"dryRun": "All"} if dry_run else {})}
+        path = self.path(document["apiVersion"], document["kind"], document["metadata"].get("namespace"))
+        created: dict[str, Any] = self.request("POST", path, query=query, body=dict(document))
+        return created
+
+    def replace(self, document: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        """Replace one object; with metadata.resourceVersion a compare-and-swap (ApiError reason Conflict)."""
+        meta = document["metadata"]
+        query = {"fieldManager": FIELD_MANAGER, **({"dryRun": "All"} if dry_run else {})}
+        path = self.path(document["apiVersion"], document["kind"], meta.get("namespace"), meta["name"])
+        replaced: dict[str, Any] = self.request("PUT", path, query=query, body=dict(document))
+        return replaced
+
+    def delete(
+        self, api_version: str, kind: str, name: str, namespace: str | None = None, *, dry_run: bool = False, propagation: str = "Background"
+    ) -> bool:
+        """Delete one object; False when there was none."""
+        query = {"propagationPolicy": propagation, **({"dryRun": "All"} if dry_run else {})}
+        try:
+            self.request("DELETE", self.path(api_version, kind, namespace, name), query=query)
+            return True
+        except ApiError as error:
+            if error.not_found:
+                return False
+            raise
+
+    # -- questions -----------------------------------------------------------------------------------------------
+
+    def version(self) -> str:
+        """The server's version, as `v1.35.4`."""
+        return str(self.request("GET", "/version", timeout=10.0)["gitVersion"])
+
+    def may(self, verb: str, group: str, resource: str, namespace: str | None = None, name: str = "", subresource: str = "") -> bool:
+        """Whether this identity has a right (SelfSubjectAccessReview)."""
+        attributes = {"verb": verb, "group": group, "resource": resource, "subresource": subresource, "name": name}
+        if namespace:
+            attributes["namespace"] = namespace
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {k: v for k, v in attributes.items() if v}},
+        }
+        answer = self.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+        return bool(answer.get("status", {}).get("allowed"))
+
+    def logs(self, pod: str, namespace: str, container: str, *, lines: int = 50, previous: bool = False) -> str:
+        """The last lines of a container's log; empty when the kubelet has none."""
+        query = {"container": container, "tailLines": lines, "previous": previous}
+        try:
+            return str(self.request("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query=query, timeout=10.0))
+        except StackgateError:
+            return ""
+
+    # -- sockets -------------------------------------------------------------------------------------------------
+
+    def connect_pod(self, pod: str, namespace: str, port: int) -> socket.socket:
+        """A socket to a port of a pod, through the API server's port-forward.
+
+        Works from anywhere the API server can be reached; in the pod the connection comes from 127.0.0.1.
+        """
+        from kubernetes import client, stream
+
+        forward = stream.portforward(
+            client.CoreV1Api(self._api).connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port)
+        )
+        forwarded: socket.socket = forward.socket(port)
+        return forwarded
+
+
+def _status_body(body: Any) -> dict[str, Any]:
+    """The server's Status object, or one made of its text."""
+    if isinstance(body, bytes):
+        body = body.decode(errors="replace")
+    try:
+        parsed = json.loads(body or "{}")
+        return parsed if isinstance(parsed, dict) else {"message": str(body)}
+    except ValueError:
+        return {"message": str(body).strip()}
+
+
+def _root_cause(error: BaseException) -> str:
+    """The innermost reason of a wrapped connection error, which is the one that helps."""
+    reason = getattr(error, "reason", None)
+    while isinstance(reason, BaseException) and getattr(reason, "reason", None):
+        reason = reason.reason
+    return str(reason or error)
