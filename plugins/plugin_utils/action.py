@@ -95,5 +95,5 @@ class StackgateAction(ActionBase):
         try:
             result.update(self.execute(options, task_vars or {}))
         except StackgateError as error:
-            result.update(failed=True, msg=str(error), expected=error.expected, seen=error.seen, hint=error.hint, **error.details)
+            result.update(failed=True, msg=str(error), **error.details)
         return result
