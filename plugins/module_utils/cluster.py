@@ -9,6 +9,7 @@ Every method may raise ApiError (the server refused) or StackgateError (the serv
 
 from __future__ import annotations
 
+import difflib
 import json
 import socket
 from collections.abc import Mapping
@@ -68,6 +69,7 @@ class Cluster:
                 "check the variables stackgate_kubeconfig and stackgate_context, and that the cluster runs",
             ) from error
         self._api = self._k8s.client.client  # kubernetes.client.ApiClient
+        self._resources: dict[tuple[str, str], Any] = {}
         self.warnings: list[str] = []
 
     @property
@@ -78,17 +80,63 @@ class Cluster:
     # -- objects -------------------------------------------------------------------------------------------------
 
     def resource(self, api_version: str, kind: str) -> Any:
-        """The API resource of a kind: attributes `name` (plural), `namespaced`, `group`. StackgateError if unknown."""
-        from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
+        """The API resource of a kind: attributes `name` (plural), `namespaced`, `group`. StackgateError if unknown.
 
+        Asked once per kind. The first question is not safe among threads (discovery fills a cache), later ones are.
+        """
+        from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
+        from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError, ResourceNotUniqueError
+
+        known = self._resources.get((api_version, kind))
+        if known is not None:
+            return known
         try:
-            return self._k8s.resource(kind, api_version)
-        except CoreException as error:
+            found = self._k8s.resource(kind, api_version)
+        except (CoreException, DynamicApiError, ResourceNotFoundError, ResourceNotUniqueError) as error:
             raise StackgateError(
                 f"the cluster serves {api_version} {kind}",
-                str(error),
+                f"it does not know {api_version} {kind}{self._similar(api_version, kind)}",
                 "check apiVersion and kind, and that the CustomResourceDefinition is installed",
             ) from error
+        if found.kind != kind:  # kubernetes.core also accepts plurals and short names; the server does not
+            raise StackgateError(
+                f"the cluster serves {api_version} {kind}", f"it does not know kind {kind}; did you mean {found.kind}?", "check kind"
+            )
+        self._resources[(api_version, kind)] = found
+        return found
+
+    def preferred(self, group: str, kind: str) -> str | None:
+        """The apiVersion under which the cluster prefers to serve a kind of a group; None when it serves none."""
+        if not group:
+            return "v1"
+        from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
+
+        try:
+            found = self._k8s.client.resources.search(group=group, kind=kind)
+        except (DynamicApiError, ResourceNotFoundError):
+            return None
+        versions = sorted(found, key=lambda item: not getattr(item, "preferred", False))
+        return str(versions[0].group_version) if versions else None
+
+    def _kinds(self) -> list[tuple[str, str]]:
+        """Every (apiVersion, kind) that the cluster serves; of each group the preferred version first."""
+        found: dict[tuple[str, str], bool] = {}
+        for resources in self._k8s.client.resources:
+            for resource in resources:
+                if not resource.kind.endswith("List"):
+                    found[(resource.group_version, resource.kind)] = bool(getattr(resource, "preferred", False))
+        return sorted(found, key=lambda item: (not found[item], item))
+
+    def _similar(self, api_version: str, kind: str) -> str:
+        """"; did you mean ...?" for an unknown kind: the same kind elsewhere, or one spelt alike."""
+        try:
+            kinds = self._kinds()
+        except Exception:  # a suggestion is not worth a second error
+            return ""
+        same = [f"{version} {name}" for version, name in kinds if name.lower() == kind.lower()]
+        alike = difflib.get_close_matches(f"{api_version} {kind}", [f"{version} {name}" for version, name in kinds], n=2, cutoff=0.7)
+        near = same or alike
+        return f"; did you mean {' or '.join(near)}?" if near else ""
 
     def path(self, api_version: str, kind: str, namespace: str | None = None, name: str | None = None) -> str:
         """URL path of a collection (no name) or of one object."""
@@ -107,7 +155,7 @@ class Cluster:
         content_type: str = "application/json",
         timeout: float = REQUEST_TIMEOUT,
     ) -> Any:
-        """One request; the answer parsed when it is JSON, else its text. Warning headers are kept in `warnings`."""
+        """One request; the answer parsed when it is JSON, else its text. Warning headers are kept in `warnings`, each with its object."""
         import urllib3
 
         doing = f"{method} {path}"
@@ -133,7 +181,8 @@ class Cluster:
         if not 200 <= answer.status < 300:
             raise ApiError(doing, answer.status, _status_body(answer.data))
         for warning in answer.headers.getlist("Warning"):
-            self.warnings.append(warning.split('"')[1] if '"' in warning else warning)
+            text = warning.split('"', 1)[1].rsplit('"', 1)[0].replace('\\"', '"') if '"' in warning else warning
+            self.warnings.append(f"{'/'.join(path.rsplit('/', 2)[1:])}: {text}")
         data: bytes = answer.data or b""
         try:
             return json.loads(data)
@@ -162,9 +211,9 @@ class Cluster:
         return list(items)
 
     def apply(self, document: Mapping[str, Any], *, dry_run: bool = False, force: bool = True) -> dict[str, Any]:
-        """Server-side apply of one object, as the field manager `stackgate`."""
+        """Server-side apply of one object, as the field manager `stackgate`. A field that the kind does not have is refused."""
         meta = document["metadata"]
-        query: dict[str, Any] = {"fieldManager": FIELD_MANAGER, "force": force}
+        query: dict[str, Any] = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict", "force": force}
         if dry_run:
             query["dryRun"] = "All"
         path = self.path(document["apiVersion"], document["kind"], meta.get("namespace"), meta["name"])
@@ -189,15 +238,28 @@ class Cluster:
         return replaced
 
     def delete(
-        self, api_version: str, kind: str, name: str, namespace: str | None = None, *, dry_run: bool = False, propagation: str = "Background"
+        self,
+        api_version: str,
+        kind: str,
+        name: str,
+        namespace: str | None = None,
+        *,
+        dry_run: bool = False,
+        propagation: str = "Background",
+        uid: str = "",
     ) -> bool:
-        """Delete one object; False when there was none."""
-        query = {"propagationPolicy": propagation, **({"dryRun": "All"} if dry_run else {})}
+        """Delete one object; False when there was none. With uid only that very object, not a successor of the same name."""
+        # The server reads the options from the body or from the query, never from both.
+        options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if dry_run:
+            options["dryRun"] = ["All"]
+        if uid:
+            options["preconditions"] = {"uid": uid}
         try:
-            self.request("DELETE", self.path(api_version, kind, namespace, name), query=query)
+            self.request("DELETE", self.path(api_version, kind, namespace, name), body=options)
             return True
         except ApiError as error:
-            if error.not_found:
+            if error.not_found or (uid and error.status == 409 and "Precondition failed" in error.message):
                 return False
             raise
 

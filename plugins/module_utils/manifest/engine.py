@@ -1,0 +1,462 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plan by server dry-run, then do exactly what was planned.
+
+A run and its check mode share the plan: every object is sent to the server as a dry run first. What the server refuses is
+reported, all of it, before anything has changed; what it would not change is not sent again; the rest is applied.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import FIELD_MANAGER, ApiError, Cluster
+from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
+from ansible_collections.stackgate.k3s.plugins.module_utils.manifest import applyset, compare, refusals
+from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.kinds import DATA_KINDS, NEEDS, PHASES, Key, phase_of
+from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.prepare import Component, Wanted
+
+CREATED, CHANGED, UNCHANGED, DELETED, KEPT = "created", "changed", "unchanged", "deleted", "kept"
+# Answers that say "not now": sent again after these many seconds each.
+PASSING = frozenset({429, 500, 503, 504})
+PAUSES = (0.2, 0.5, 1.0, 2.0)
+POLL = 0.25
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to apply.
+
+    threads: requests under way at once; force: take fields over from other managers; prune: delete what left the manifest;
+    prune_volumes: delete what holds data, too; timeout: seconds to wait for an object of the same name that is being deleted,
+    and for a new kind to be served; check: plan only.
+    """
+
+    threads: int = 8
+    force: bool = True
+    prune: bool = True
+    prune_volumes: bool = False
+    timeout: float = 60.0
+    check: bool = False
+
+
+@dataclass
+class Change:
+    """What happens, or would happen, to one object.
+
+    before and after are the server's words, but for a creation `after` is what was asked for.
+    write: whether it must be sent; leaving: an object of this name is still being deleted.
+    """
+
+    key: Key
+    action: str
+    api_version: str
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    wanted: Wanted | None = None
+    write: bool = False
+    leaving: bool = False
+
+    @property
+    def uid(self) -> str:
+        """The server's id of the object before."""
+        return str(((self.before or {}).get("metadata") or {}).get("uid") or "")
+
+    @property
+    def effective(self) -> bool:
+        """Whether it makes a difference on the server."""
+        return self.action in (CREATED, CHANGED, DELETED)
+
+
+@dataclass
+class Outcome:
+    """All that happened, or would."""
+
+    changes: list[Change] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything differs on the server."""
+        return any(change.effective for change in self.changes)
+
+    def diff(self) -> list[dict[str, str]]:
+        """One entry per object that differs."""
+        return [compare.difference(str(item.key), item.before, item.after) for item in self.changes if item.effective]
+
+    def summary(self) -> list[dict[str, str]]:
+        """What was done to which object."""
+        return [{"kind": item.key.kind, "name": item.key.name, "action": item.action} for item in self.changes]
+
+
+class Refused(StackgateError):
+    """Some objects were refused; `problems` names each."""
+
+    def __init__(self, component: Component, total: int, problems: Sequence[refusals.Problem], done: str) -> None:
+        self.problems = list(problems)
+        refused = len({problem.target for problem in problems})
+        lines = "\n  - ".join(str(problem) for problem in problems)
+        super().__init__(
+            f"the API server accepts the {total} objects of component {component.name} in namespace {component.namespace}",
+            f"{refused} refused; {done}\n  - {lines}",
+            details={"problems": [problem.as_data() for problem in problems]},
+        )
+
+
+class Engine:
+    """Applies or removes one component."""
+
+    def __init__(self, cluster: Cluster, component: Component, settings: Settings) -> None:
+        self.cluster, self.component, self.settings = cluster, component, settings
+        self.warnings: list[str] = []
+        self._pool = ThreadPoolExecutor(max_workers=max(1, settings.threads), thread_name_prefix="manifest")
+
+    # -- what the callers want -----------------------------------------------------------------------------------
+
+    def apply(self, wanted: Sequence[Wanted]) -> Outcome:
+        """Make the cluster hold these objects, and (prune) no others of the component.
+
+        Raises Refused with every object that the server does not accept; StackgateError when it cannot be asked.
+        """
+        recorded = self._recorded()
+        live = self._members(wanted, applyset.group_kinds(recorded))
+        creates = {item.key for item in wanted if item.key not in live}
+        planned, problems = self._each(lambda item: self._plan(item, live.get(item.key), creates), wanted)
+        # The server sends no deletion along with a refusal: plan both, so that all refusals come at once.
+        leaving = self._leaving({item.key for item in wanted}, live)
+        _none, refused = self._each(self._rehearse_deletion, leaving)
+        kept = {change.key.group_kind for change in leaving if change.action == KEPT}
+        old_kinds = applyset.group_kinds(recorded)
+        final_kinds = {item.key.group_kind for item in wanted} | kept | (set() if self.settings.prune else old_kinds)
+        parent, parent_problems = self._plan_parent(recorded, final_kinds, creates)
+        problems = [*problems, *refused, *parent_problems]
+        if problems:
+            raise Refused(self.component, len(wanted), problems, "nothing was changed")
+        changes = [change for change in planned if change is not None]
+        if not self.settings.check:
+            self._execute(changes, leaving, recorded, final_kinds)
+        return self._outcome([parent, *changes, *leaving])
+
+    def remove(self, wanted: Sequence[Wanted] = ()) -> Outcome:
+        """Delete every object of the component; what holds data stays, unless prune_volumes says otherwise.
+
+        wanted: objects whose kinds are looked for besides those that the cluster has on record.
+        """
+        recorded = self._recorded()
+        live = self._members(wanted, applyset.group_kinds(recorded))
+        leaving = self._leaving(set(), live, everything=True)
+        _none, problems = self._each(self._rehearse_deletion, leaving)
+        kept = {change.key.group_kind for change in leaving if change.action == KEPT}
+        parent = self._plan_parent_removal(recorded, kept)
+        if problems:
+            raise Refused(self.component, len(leaving), problems, "nothing was changed")
+        if not self.settings.check:
+            for phase in reversed(range(len(PHASES))):
+                self._finish(self._each(self._delete, [c for c in leaving if c.action == DELETED and phase_of(c.key.kind) == phase])[1])
+            if parent.action == DELETED:
+                self._delete(parent)
+            elif parent.action == CHANGED:
+                self._apply_parent(kept)
+        return self._outcome([*leaving, parent])
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def _recorded(self) -> dict[str, Any] | None:
+        """The parent object. Raises StackgateError when it belongs to somebody else."""
+        name = applyset.parent_name(self.component.name)
+        found = self.cluster.get("v1", "ConfigMap", name, self.component.namespace)
+        if found is None:
+            return None
+        tool = applyset.tool_of(found)
+        if tool not in ("", applyset.TOOL):
+            raise StackgateError(
+                f"ConfigMap/{name} in namespace {self.component.namespace} is an ApplySet of {applyset.TOOL}",
+                f"its manager is {tool}",
+                "give the component another name, or delete that ApplySet's objects with its own tool",
+            )
+        owner = ((found.get("metadata") or {}).get("labels") or {}).get("app.kubernetes.io/instance", self.component.instance)
+        if owner != self.component.instance:
+            raise StackgateError(
+                f"component {self.component.name} in namespace {self.component.namespace} belongs to instance {self.component.instance}",
+                f"it belongs to instance {owner}; applying would delete that instance's objects",
+                "give each instance a namespace of its own (stackgate_namespace)",
+            )
+        return found
+
+    def _members(self, wanted: Iterable[Wanted], group_kinds: Iterable[str]) -> dict[Key, dict[str, Any]]:
+        """The component's objects that exist: those of the wanted kinds and of the kinds on record."""
+        kinds = {(item.api_version, item.key.kind): item.key.group_kind for item in wanted if self._served(item)}
+        covered = set(kinds.values())
+        for group_kind in sorted(set(group_kinds) - covered):
+            kind, _dot, group = group_kind.partition(".")
+            api_version = self.cluster.preferred(group, kind)
+            if api_version:  # a kind that is served no more has no objects either
+                kinds[(api_version, kind)] = group_kind
+        found: dict[Key, dict[str, Any]] = {}
+        for (api_version, _kind), items in zip(kinds, self._pool.map(self._list, kinds), strict=True):
+            for item in items:
+                meta = item["metadata"]
+                key = Key(api_version.rpartition("/")[0], item["kind"], meta.get("namespace") or "", meta["name"])
+                found[key] = item
+        return found
+
+    def _served(self, item: Wanted) -> bool:
+        """Whether the kind is known yet; it is not when this very manifest defines it."""
+        try:
+            self.cluster.resource(item.api_version, item.key.kind)
+        except StackgateError:
+            return False
+        return True
+
+    def _list(self, what: tuple[str, str]) -> list[dict[str, Any]]:
+        """The members of one kind. A kind without namespace that may not be listed counts as having none, with a warning."""
+        api_version, kind = what
+        namespaced = self.cluster.resource(api_version, kind).namespaced
+        if kind == "Namespace":  # listing them takes a right at the scope of the cluster, reading one's own does not
+            own = self.cluster.get(api_version, kind, self.component.namespace)
+            labels = ((own or {}).get("metadata") or {}).get("labels") or {}
+            return [own] if own is not None and labels.get(applyset.PART_OF) == self.component.set_id else []
+        try:
+            return self.cluster.list(
+                api_version, kind, self.component.namespace if namespaced else None, labels=f"{applyset.PART_OF}={self.component.set_id}"
+            )
+        except ApiError as error:
+            if error.not_found:
+                return []
+            if not error.forbidden:
+                raise
+            right = refusals.missing_right(error.message) or f"list {kind}"
+            if not namespaced:
+                self.warnings.append(f"{kind} objects that left the manifest are not looked for: the right to {right} is missing")
+                return []
+            raise StackgateError(
+                f"this identity may read the objects of component {self.component.name}",
+                f"the right to {right} is missing",
+                "grant it with a Role and a RoleBinding; docs/rights.md lists all",
+            ) from error
+
+    # -- planning ------------------------------------------------------------------------------------------------
+
+    def _plan(self, item: Wanted, member: dict[str, Any] | None, creates: set[Key]) -> Change:
+        """What applying one object would do."""
+        if not self._served(item):
+            return Change(item.key, CREATED, item.api_version, None, item.body, item, write=True)
+        before = member or self.cluster.get(item.api_version, item.key.kind, item.key.name, item.key.namespace or None)
+        if before is not None and before["metadata"].get("deletionTimestamp"):
+            return Change(item.key, CREATED, item.api_version, None, item.body, item, write=True, leaving=True)
+        try:
+            after = patiently(lambda: self.cluster.apply(item.body, dry_run=True, force=self.settings.force))
+        except ApiError as error:
+            if not self._comes_true_later(error, item, creates):
+                raise
+            after = item.body
+        if before is None:
+            return Change(item.key, CREATED, item.api_version, None, item.body, item, write=True)
+        if compare.same(before, after):
+            # Same content, but not yet ours: without ownership a field could never be removed again.
+            claim = compare.owned(before, FIELD_MANAGER) != compare.owned(after, FIELD_MANAGER)
+            return Change(item.key, UNCHANGED, item.api_version, before, before, item, write=claim)
+        return Change(item.key, CHANGED, item.api_version, before, after, item, write=True)
+
+    def _comes_true_later(self, error: ApiError, item: Wanted, creates: set[Key]) -> bool:
+        """Whether a dry run failed only for want of what this manifest is about to create, or of dry runs at all."""
+        if "does not support dry run" in error.message:
+            return True
+        if refusals.namespace_missing(error):
+            return self.settings.check or Key("", "Namespace", "", self.component.namespace) in creates
+        if error.status in (403, 404):
+            return any(key.kind in NEEDS.get(item.key.kind, ()) for key in creates)
+        return False
+
+    def _plan_parent(self, recorded: dict[str, Any] | None, kinds: set[str], creates: set[Key]) -> tuple[Change, list[refusals.Problem]]:
+        """What becomes of the parent object."""
+        body = self._parent_body(kinds)
+        key = Key("", "ConfigMap", self.component.namespace, body["metadata"]["name"])
+        if applyset.matches(recorded, body):
+            return Change(key, UNCHANGED, "v1", recorded, recorded), []
+        planned, problems = self._each(lambda item: self._plan(item, recorded, creates), [Wanted(key, body, "ApplySet")])
+        return (planned[0] or Change(key, UNCHANGED, "v1")), problems
+
+    def _plan_parent_removal(self, recorded: dict[str, Any] | None, kept: set[str]) -> Change:
+        """The parent goes with the last member; while something is kept, it says what."""
+        body = self._parent_body(kept)
+        key = Key("", "ConfigMap", self.component.namespace, body["metadata"]["name"])
+        if recorded is None:
+            return Change(key, UNCHANGED, "v1")
+        if not kept:
+            return Change(key, DELETED, "v1", recorded, None)
+        if applyset.matches(recorded, body):
+            return Change(key, UNCHANGED, "v1", recorded, recorded)
+        return Change(key, CHANGED, "v1", recorded, self.cluster.apply(body, dry_run=True))
+
+    def _leaving(self, stay: set[Key], live: dict[Key, dict[str, Any]], everything: bool = False) -> list[Change]:
+        """What becomes of the members that are wanted no more."""
+        if not (self.settings.prune or everything):
+            return []
+        changes = []
+        for key, found in sorted(live.items()):
+            meta = found["metadata"]
+            if key in stay or meta.get("deletionTimestamp"):
+                continue
+            if any(owner.get("controller") for owner in meta.get("ownerReferences") or []):
+                continue  # its labels were copied from the member that it belongs to, and with that one it goes
+            kept = key.kind in DATA_KINDS and not self.settings.prune_volumes
+            changes.append(Change(key, KEPT if kept else DELETED, found["apiVersion"], found, found if kept else None))
+        if self.settings.prune_volumes:
+            known = {change.key for change in changes} | stay
+            changes.extend(change for change in self._claims(changes, everything) if change.key not in known)
+        return changes
+
+    def _claims(self, leaving: Sequence[Change], everything: bool) -> list[Change]:
+        """The volume claims that leaving StatefulSets made: they carry no label of the set, and outlive it."""
+        prefixes = [
+            f"{template['metadata']['name']}-{change.key.name}-"
+            for change in leaving
+            if change.key.kind == "StatefulSet" and change.before
+            for template in change.before["spec"].get("volumeClaimTemplates") or []
+        ]
+        if not prefixes and not everything:
+            return []
+        mine = {"app.kubernetes.io/instance": self.component.instance, "app.kubernetes.io/component": self.component.name}
+        found = []
+        for claim in self.cluster.list("v1", "PersistentVolumeClaim", self.component.namespace):
+            meta = claim["metadata"]
+            labels = meta.get("labels") or {}
+            of_a_set = any(meta["name"].startswith(prefix) and meta["name"][len(prefix) :].isdigit() for prefix in prefixes)
+            # An interrupted removal has deleted the StatefulSet already: then only the labels tell.
+            labelled = everything and all(labels.get(name) == value for name, value in mine.items())
+            if (of_a_set or labelled) and not meta.get("deletionTimestamp"):
+                key = Key("", "PersistentVolumeClaim", self.component.namespace, meta["name"])
+                found.append(Change(key, DELETED, "v1", claim, None))
+        return found
+
+    def _rehearse_deletion(self, change: Change) -> None:
+        """Ask whether a deletion would be allowed."""
+        if change.action == DELETED:
+            self._delete(change, dry_run=True)
+
+    # -- doing ---------------------------------------------------------------------------------------------------
+
+    def _execute(self, changes: list[Change], leaving: list[Change], recorded: dict[str, Any] | None, final_kinds: set[str]) -> None:
+        """Do what was planned. The parent comes first and last, so that no moment leaves an object that nobody would find."""
+        on_record = applyset.group_kinds(recorded)
+        during = on_record | final_kinds
+        complete = recorded is not None and during == on_record
+        for phase in range(len(PHASES)):
+            if phase > 0 and not complete:  # not before phase 0: it may have to create the namespace
+                self._apply_parent(during)
+                complete = True
+            todo = [change for change in changes if change.write and phase_of(change.key.kind) == phase]
+            self._await_kinds(todo)
+            earlier = sum(change.write for change in changes if phase_of(change.key.kind) < phase)
+            done = f"{earlier} of an earlier phase were applied, later ones were not"
+            self._finish(self._each(self._write, todo)[1], len(changes), done)
+        self._finish(self._each(self._delete, [change for change in leaving if change.action == DELETED])[1])
+        if during != final_kinds or not applyset.matches(recorded, self._parent_body(final_kinds)):
+            self._apply_parent(final_kinds)
+
+    def _finish(self, problems: Sequence[refusals.Problem], total: int = 0, done: str = "others may have been deleted") -> None:
+        """Stop after a step in which something was refused."""
+        if problems:
+            raise Refused(self.component, total or len(problems), problems, done)
+
+    def _await_kinds(self, todo: Iterable[Change]) -> None:
+        """Wait until the kinds that this manifest itself defined are served."""
+        began = time.monotonic()
+        for change in todo:
+            while change.wanted is not None and not self._served(change.wanted):
+                waited = time.monotonic() - began
+                if waited > self.settings.timeout:
+                    raise StackgateError(
+                        f"the cluster serves {change.api_version} {change.key.kind}",
+                        "it does not, though the definition was applied",
+                        f"kubectl get crd -o wide; look for the condition Established of {change.key.kind}",
+                        waited,
+                    )
+                time.sleep(POLL)
+
+    def _write(self, change: Change) -> None:
+        """Apply one object for good, and note what the server made of it."""
+        if change.wanted is None:
+            return
+        if change.leaving:
+            self._await_gone(change)
+        body = change.wanted.body
+        after = patiently(lambda: self.cluster.apply(body, force=self.settings.force))
+        if change.action == CHANGED or (change.action == UNCHANGED and change.before is not None):
+            change.after = after
+            change.action = UNCHANGED if compare.same(change.before or {}, after) else CHANGED
+
+    def _await_gone(self, change: Change) -> None:
+        """Wait for the end of an object of the same name that is being deleted."""
+        began = time.monotonic()
+        key = change.key
+        while True:
+            found = self.cluster.get(change.api_version, key.kind, key.name, key.namespace or None)
+            if found is None or not found["metadata"].get("deletionTimestamp"):
+                return
+            waited = time.monotonic() - began
+            if waited > self.settings.timeout:
+                finalizers = ", ".join(found["metadata"].get("finalizers") or []) or "none"
+                raise StackgateError(
+                    f"the {key} that is being deleted goes, so that it can be made anew",
+                    f"it is still there, deleted at {found['metadata']['deletionTimestamp']}, finalizers: {finalizers}",
+                    "a claim waits for the pods that use it, a namespace for its objects: see kubectl describe",
+                    waited,
+                )
+            time.sleep(POLL)
+
+    def _delete(self, change: Change, dry_run: bool = False) -> None:
+        """Delete one object; its dependants follow in the background."""
+        key = change.key
+        patiently(
+            lambda: self.cluster.delete(change.api_version, key.kind, key.name, key.namespace or None, dry_run=dry_run, uid=change.uid)
+        )
+
+    def _parent_body(self, kinds: Iterable[str]) -> dict[str, Any]:
+        """The parent object that lists these kinds."""
+        return applyset.parent(self.component.name, self.component.namespace, self.component.labels, kinds)
+
+    def _apply_parent(self, kinds: Iterable[str]) -> None:
+        """Write the parent object."""
+        patiently(lambda: self.cluster.apply(self._parent_body(kinds)))
+
+    # -- helpers -------------------------------------------------------------------------------------------------
+
+    def _each(self, work: Callable[[Any], Result], items: Sequence[Any]) -> tuple[list[Result | None], list[refusals.Problem]]:
+        """Work on all items at the same time. Refusals are collected, not raised: a person wants to see all of them."""
+
+        def one(item: Any) -> tuple[Result | None, list[refusals.Problem]]:
+            try:
+                return work(item), []
+            except ApiError as error:
+                body = item.body if isinstance(item, Wanted) else (item.wanted.body if item.wanted else item.before or {})
+                return None, refusals.problems_of(error, item.key, body)
+
+        answers = list(self._pool.map(one, items)) if len(items) > 1 else [one(item) for item in items]
+        return [result for result, _ in answers], [problem for _, problems in answers for problem in problems]
+
+    def _outcome(self, changes: list[Change]) -> Outcome:
+        """The changes, and what the server warned of."""
+        return Outcome(changes, list(dict.fromkeys([*self.warnings, *self.cluster.warnings])))
+
+
+def patiently(call: Callable[[], Result]) -> Result:
+    """Call, and call again when the server says that it is busy just now. Only for requests that may be repeated."""
+    for pause in PAUSES:
+        try:
+            return call()
+        except ApiError as error:
+            # A 409 without another manager is two writers at the same instant.
+            crossed = error.status == 409 and error.reason == "Conflict" and not error.causes
+            if error.status not in PASSING and not crossed:
+                raise
+        time.sleep(pause)
+    return call()
