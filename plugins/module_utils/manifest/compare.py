@@ -28,6 +28,8 @@ NOISE = frozenset(
 )
 # Annotations by which others keep their books; the first repeats the whole object, secrets included.
 NOISE_ANNOTATIONS = frozenset({"kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision"})
+# What makes a published checksum of a Secret's values say nothing about them (module_utils/secrets).
+SALT = "secret.stackgate.k3s/salt"
 HIDDEN = "(hidden)"
 HIDDEN_NEW = "(hidden, new value)"
 
@@ -66,6 +68,9 @@ def masked(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) ->
             old[part] = dict.fromkeys(old_values, HIDDEN)
         if new is not None and new.get("kind") == "Secret" and new_values:
             new[part] = {key: HIDDEN if old is None or old_values.get(key) == value else HIDDEN_NEW for key, value in new_values.items()}
+    for body in (old, new):
+        if body is not None and SALT in (body["metadata"].get("annotations") or {}):
+            body["metadata"]["annotations"] = {**body["metadata"]["annotations"], SALT: HIDDEN}
     return old, new
 
 
