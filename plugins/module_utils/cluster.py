@@ -10,12 +10,14 @@ Every method may raise ApiError (the server refused) or StackgateError (the serv
 from __future__ import annotations
 
 import difflib
+import email.utils
 import json
-import socket
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from ansible_collections.stackgate.k3s.plugins.module_utils import portforward
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 
 FIELD_MANAGER = "stackgate"
@@ -71,6 +73,8 @@ class Cluster:
         self._api = self._k8s.client.client  # kubernetes.client.ApiClient
         self._resources: dict[tuple[str, str], Any] = {}
         self.warnings: list[str] = []
+        # Seconds by which the server's clock is ahead of ours, to a second; timestamps in objects are compared with it.
+        self.clock_offset = 0.0
 
     @property
     def address(self) -> str:
@@ -154,22 +158,17 @@ class Cluster:
         body: Any = None,
         content_type: str = "application/json",
         timeout: float = REQUEST_TIMEOUT,
+        parse: bool = True,
     ) -> Any:
-        """One request; the answer parsed when it is JSON, else its text. Warning headers are kept in `warnings`, each with its object."""
+        """One request; the answer parsed when it is JSON, else (or with parse=False) its text. Warning headers are kept in `warnings`, each with its object."""
         import urllib3
 
         doing = f"{method} {path}"
-        configuration = self._api.configuration
-        auth = configuration.auth_settings().values()  # asked each time: exec plugins renew their tokens
-        headers = {
-            "Accept": "application/json",
-            **self._api.default_headers,
-            **{setting["key"]: setting["value"] for setting in auth if setting["in"] == "header" and setting["value"]},
-        }
+        headers = {"Accept": "application/json", **self._headers()}
         if body is not None:
             headers["Content-Type"] = content_type
         text = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in (query or {}).items()}
-        url = configuration.host + path + (f"?{urlencode(text)}" if text else "")
+        url = self.address + path + (f"?{urlencode(text)}" if text else "")
         try:
             answer = self._api.rest_client.pool_manager.request(
                 method, url, headers=headers, body=None if body is None else json.dumps(body), timeout=timeout, retries=False
@@ -183,11 +182,26 @@ class Cluster:
         for warning in answer.headers.getlist("Warning"):
             text = warning.split('"', 1)[1].rsplit('"', 1)[0].replace('\\"', '"') if '"' in warning else warning
             self.warnings.append(f"{'/'.join(path.rsplit('/', 2)[1:])}: {text}")
+        self._read_clock(answer.headers.get("Date"))
         data: bytes = answer.data or b""
         try:
-            return json.loads(data)
+            return json.loads(data) if parse else data.decode(errors="replace")
         except ValueError:
             return data.decode(errors="replace")
+
+    def _headers(self) -> dict[str, str]:
+        """The headers that say who asks; made anew each time, since exec plugins renew their tokens."""
+        auth = self._api.configuration.auth_settings().values()
+        return {
+            **self._api.default_headers,
+            **{setting["key"]: setting["value"] for setting in auth if setting["in"] == "header" and setting["value"]},
+        }
+
+    def _read_clock(self, date: str | None) -> None:
+        if date:
+            offset = email.utils.parsedate_to_datetime(date).timestamp() - time.time()
+            # The header has whole seconds, cut off: less than that is no difference.
+            self.clock_offset = 0.0 if -2.0 < offset < 1.0 else offset
 
     def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """One object, or None when there is none."""
@@ -286,24 +300,20 @@ class Cluster:
         """The last lines of a container's log; empty when the kubelet has none."""
         query = {"container": container, "tailLines": lines, "previous": previous}
         try:
-            return str(self.request("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query=query, timeout=10.0))
+            return str(self.request("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query=query, timeout=10.0, parse=False))
         except StackgateError:
             return ""
 
     # -- sockets -------------------------------------------------------------------------------------------------
 
-    def connect_pod(self, pod: str, namespace: str, port: int) -> socket.socket:
-        """A socket to a port of a pod, through the API server's port-forward.
+    def connect_pod(self, pod: str, namespace: str, port: int, timeout: float = REQUEST_TIMEOUT) -> portforward.PodSocket:
+        """A socket to a port of a pod, through the API server's port-forward; may be called from threads.
 
         Works from anywhere the API server can be reached; in the pod the connection comes from 127.0.0.1.
+        timeout: seconds for connecting, and afterwards for each read and write.
         """
-        from kubernetes import client, stream
-
-        forward = stream.portforward(
-            client.CoreV1Api(self._api).connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port)
-        )
-        forwarded: socket.socket = forward.socket(port)
-        return forwarded
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
+        return portforward.connect(self._api.configuration, self._headers(), path, port, timeout)
 
 
 def _status_body(body: Any) -> dict[str, Any]:
