@@ -1,0 +1,115 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The task that has images in a registry. What it does is in module_utils/images; here are its options and its result."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
+from ansible_collections.stackgate.k3s.plugins.module_utils.images import delivery
+from ansible_collections.stackgate.k3s.plugins.module_utils.images.builder import Builder, Outcome
+from ansible_collections.stackgate.k3s.plugins.module_utils.images.context import Catalogue, External, Image
+from ansible_collections.stackgate.k3s.plugins.module_utils.images.registry import Registry, parse_address
+from ansible_collections.stackgate.k3s.plugins.plugin_utils.action import StackgateAction
+
+# Options that fall back to a variable: {option: (variable, value when neither is given)}.
+FALLBACKS: dict[str, tuple[str, Any]] = {
+    "registry": ("stackgate_registry", ""),
+    "registry_url": ("stackgate_registry_url", ""),
+    "registry_tls": ("stackgate_registry_tls", None),
+    "registry_username": ("stackgate_registry_username", ""),
+    "registry_password": ("stackgate_registry_password", ""),
+    "registry_ca_cert": ("stackgate_registry_ca_cert", ""),
+    "registry_validate_certs": ("stackgate_registry_validate_certs", True),
+    "images_dirs": ("stackgate_images_dirs", []),
+    "arguments": ("stackgate_image_arguments", {}),
+    "bases": ("stackgate_image_bases", {}),
+    "cache_dir": ("stackgate_cache_dir", "~/.cache/stackgate"),
+}
+
+
+class ActionModule(StackgateAction):
+    """stackgate.k3s.container_image"""
+
+    name = "container_image"
+
+    def execute(self, options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Ask the registry, and (but in check mode) build what it lacks."""
+        options = self._with_variables(options, task_vars)
+        name, listed = options["name"], options["images"]
+        if (name is None) == (listed is None):
+            raise StackgateError("either name or images", "both" if name else "neither", "give one of them")
+        if not options["registry"]:
+            raise StackgateError("a registry to ask and to push to", "none is named", "set stackgate_registry: host[:port][/path]")
+        catalogue = Catalogue(options["images_dirs"], options["arguments"], options["bases"])
+        wanted = [(item, catalogue.get(item)) for item in dict.fromkeys([name] if listed is None else listed)]
+        registry = self._registry(options)
+        registry.ping()
+        plan = delivery.plan(wanted, registry)
+        builder = Builder(Path(options["cache_dir"]).expanduser() / "buildah", registry, apt_sources=options["apt_sources"])
+        result: dict[str, Any] = {
+            "changed": bool(plan.missing),
+            "missing": [image.name for image in plan.missing],
+            "missing_tools": builder.missing_tools(plan.missing) if plan.missing else [],
+        }
+        if self.diff_mode and plan.missing:
+            result["diff"] = [self._difference(builder, image, options["registry"]) for image in plan.missing]
+        done: dict[str, Outcome] = {}
+        if not self.check_mode:
+            done = delivery.deliver(builder, plan.missing, self.say, options["parallel"])
+            result["changed"] = any(outcome.built for outcome in done.values())
+        result["images"] = outcomes(wanted, plan, done, options["registry"])
+        if name is not None:
+            result.update({key: result["images"][0][key] for key in ("image", "digest", "built")})
+        return result
+
+    def _with_variables(self, options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """The options, those not given taken from their variables."""
+        filled = dict(options)
+        for option, (variable, default) in FALLBACKS.items():
+            if filled.get(option) is None:
+                value = self._templar.template(task_vars[variable]) if variable in task_vars else None
+                filled[option] = default if value in (None, "") else value
+        return filled
+
+    @staticmethod
+    def _registry(options: dict[str, Any]) -> Registry:
+        return Registry(
+            parse_address(options["registry"], options["registry_url"], options["registry_tls"]),
+            username=options["registry_username"],
+            password=options["registry_password"],
+            ca_cert=options["registry_ca_cert"],
+            validate_certs=options["registry_validate_certs"],
+        )
+
+    @staticmethod
+    def _difference(builder: Builder, image: Image, registry: str) -> dict[str, str]:
+        before = builder.previous(image.name)
+        after = image.reference(registry)
+        return {
+            "before_header": f"image {image.name}",
+            "after_header": f"image {image.name}",
+            "before": f"{after[: -len(f'{image.name}:{image.tag}')]}{before}\n" if before else "",
+            "after": f"{after}\n",
+        }
+
+
+def outcomes(
+    wanted: list[tuple[str, Image | External]], plan: delivery.Plan, done: dict[str, Outcome], registry: str
+) -> list[dict[str, Any]]:
+    """The result's list: the wanted images in their order, then the bases that had to be built for them."""
+    found = []
+    bases = [(image.name, image) for image in plan.missing if delivery.key(image) not in {
+        delivery.key(other) for _name, other in wanted if isinstance(other, Image)}]  # fmt: skip
+    for name, image in [*wanted, *bases]:
+        if isinstance(image, External):
+            outcome = Outcome(name, image.reference, "", built=False)
+        else:
+            key = delivery.key(image)
+            outcome = done.get(key) or Outcome(name, "", plan.present.get(key, ""), built=False)
+            outcome = Outcome(name, image.reference(registry), outcome.digest, outcome.built, round(outcome.seconds, 1))
+        found.append(asdict(outcome))
+    return found

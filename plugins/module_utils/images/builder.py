@@ -1,0 +1,359 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Build one image with buildah and push it.
+
+buildah runs with chroot isolation inside namespaces of our own (process.py): as quick as its OCI isolation, with no
+runtime, no cgroup and no network of its own to set up or to leave behind.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
+from ansible_collections.stackgate.k3s.plugins.module_utils.images import apt, lending
+from ansible_collections.stackgate.k3s.plugins.module_utils.images.containerfile import TAIL, Steps
+from ansible_collections.stackgate.k3s.plugins.module_utils.images.context import CONTAINERFILE, PREFIX, External, Image, stage
+from ansible_collections.stackgate.k3s.plugins.module_utils.images.process import Processes
+from ansible_collections.stackgate.k3s.plugins.module_utils.images.registry import Registry
+
+# What a build needs on the PATH; mmdebstrap only for the base image.
+TOOLS = ("buildah", "setpriv", "unshare")
+BOOTSTRAP_TOOLS = ("mmdebstrap",)
+# Bytes of memory that a bootstrap needs when it works in memory (55 s -> 30 s), and that must be free to do so.
+BOOTSTRAP_MEMORY = 1536 * 1024**2
+# Written inside the image, so that two builds of the same files differ in as little as possible.
+EPOCH = "0"
+
+
+class BuildError(StackgateError):
+    """An image could not be built or pushed."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image. seconds: of building and pushing; 0 when there was nothing to do."""
+
+    name: str
+    image: str
+    digest: str
+    built: bool
+    seconds: float = 0.0
+
+
+@dataclass
+class Work:
+    """One image being built, for whoever shows progress: what it does now, since when (monotonic seconds)."""
+
+    name: str
+    began: float = field(default_factory=time.monotonic)
+    steps: Steps = field(default_factory=Steps)
+
+
+@contextlib.contextmanager
+def locked(path: Path, exclusive: bool, wait: bool = True) -> Iterator[IO[str] | None]:
+    """Hold a lock file (None when it is held by another and wait is false). The kernel lets go of it with the process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield None
+            return
+        yield handle
+
+
+@dataclass
+class Builder:
+    """Builds and pushes images.
+
+    directory:   buildah's storage, logs and temporary files; may be deleted at any time when nothing builds.
+    registry:    where images go; its address and credentials.
+    apt_sources: apt sources for builds instead of this machine's, "" = this machine's.
+    """
+
+    directory: Path
+    registry: Registry
+    apt_sources: str = ""
+    processes: Processes = field(default_factory=Processes)
+
+    @property
+    def _temporary(self) -> Path:
+        return self.directory / "tmp"
+
+    def log_path(self, image: Image) -> Path:
+        """Where the whole output of an image's last build is kept."""
+        return self.directory / "log" / f"{image.name}-{image.tag}.log"
+
+    def check(self, images: Sequence[Image]) -> None:
+        """Raise BuildError when builds cannot work here: rights, programs, disk space. Changes nothing."""
+        if os.geteuid() != 0:
+            raise BuildError(
+                f"images are built as root ({names(images)} to build)",
+                f"user id {os.geteuid()}",
+                "run as root, or build on a machine where you are and push to the same registry, or name images from elsewhere",
+            )
+        missing = self.missing_tools(images)
+        if missing:
+            raise BuildError(
+                f"the programs {', '.join(missing)} are on the PATH ({names(images)} to build)",
+                "they are not",
+                "install them: apt-get install buildah mmdebstrap util-linux (the role image_build does)",
+            )
+        self.directory.mkdir(parents=True, exist_ok=True)
+        needed = sum(image.space for image in images)
+        free = shutil.disk_usage(self.directory).free
+        if free < needed:
+            raise BuildError(
+                f"{needed} bytes are free for builds under {self.directory} ({names(images)} to build)",
+                f"{free} bytes are free",
+                f"free disk space (everything under {self.directory} may be deleted), or set stackgate_cache_dir to a directory with more",
+            )
+
+    @staticmethod
+    def missing_tools(images: Sequence[Image]) -> list[str]:
+        """The programs that building these images needs and that are not on the PATH."""
+        bootstrap = any(image.builder == "mmdebstrap" for image in images)
+        return [tool for tool in (*TOOLS, *(BOOTSTRAP_TOOLS if bootstrap else ())) if not shutil.which(tool)]
+
+    # -- storage
+
+    def _buildah(self, *arguments: str) -> list[str]:
+        storage = ["--root", str(self.directory / "root"), "--runroot", str(self.directory / "run")]
+        return ["buildah", *storage, "--storage-driver", "overlay", *arguments]
+
+    def _output(self, *arguments: str) -> tuple[int, list[str]]:
+        """Run buildah for its answer: exit status and lines."""
+        lines: list[str] = []
+        status = self.processes.stream(self._buildah(*arguments), lines.append, environment=self._environment())
+        return status, lines
+
+    def _environment(self) -> dict[str, str]:
+        environment = {"TMPDIR": str(self._temporary), "SOURCE_DATE_EPOCH": EPOCH}
+        if self.registry.address.private:
+            listed = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+            host = self.registry.address.host.rsplit(":", 1)[0]
+            environment["NO_PROXY"] = environment["no_proxy"] = ",".join(filter(None, (listed, host)))
+        return environment
+
+    @contextlib.contextmanager
+    def storage(self, images: Iterable[Image]) -> Iterator[None]:
+        """Use the storage, cleaned first of what interrupted builds left in it, unless another process builds at this moment."""
+        lock = self.directory / "lock"
+        self._temporary.mkdir(parents=True, exist_ok=True)
+        with locked(lock, exclusive=True, wait=False) as alone:
+            if alone:
+                self._clean({f"{image.name}:{image.tag}" for wanted in images for image in (wanted, *wanted.bases())})
+        with locked(lock, exclusive=False):
+            yield
+
+    def _clean(self, wanted: set[str]) -> None:
+        """Remove half-built containers, temporary files, and older builds of an image (of each the newest stays)."""
+        for entry in self._temporary.iterdir():
+            shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
+        # Mount counts of processes that are gone; the storage makes the directory anew.
+        shutil.rmtree(self.directory / "run", ignore_errors=True)
+        if not (self.directory / "root").is_dir():
+            return
+        status, lines = self._output("rm", "--all")
+        if status != 0:
+            # The whole storage is a cache: a broken one is cheaper to rebuild than to mend.
+            shutil.rmtree(self.directory / "root", ignore_errors=True)
+            if (self.directory / "root").exists():
+                raise BuildError(f"the build storage {self.directory / 'root'} works", "\n".join(lines[-5:]), "delete it and run again")
+            return
+        status, lines = self._output("images", "--json", "--filter", f"reference=localhost/{PREFIX}/*")
+        old = superseded(json.loads("\n".join(lines)) or [] if status == 0 else [], wanted)
+        if old:
+            self._output("rmi", *old)
+
+    def previous(self, name: str) -> str:
+        """`<name>:<tag>` of the newest build of an image in the storage, "" when there is none."""
+        if not (self.directory / "root").is_dir() or os.geteuid() != 0 or not shutil.which("buildah"):
+            return ""
+        status, lines = self._output("images", "--json", "--filter", f"reference=localhost/{PREFIX}/{name}")
+        found = (json.loads("\n".join(lines)) or []) if status == 0 else []
+        newest: dict[str, object] = max(found, key=lambda entry: entry.get("created", 0), default={})
+        return next((tag.split(f"localhost/{PREFIX}/", 1)[1] for tag in newest.get("names") or [] if f"/{PREFIX}/" in tag), "")
+
+    # -- one image
+
+    def build(self, image: Image, work: Work) -> Outcome:
+        """Build and push one image, unless another process did so meanwhile. Its base must be in the registry. Raises BuildError."""
+        began = time.monotonic()
+        work.steps.begin("waiting for another build of the same image")
+        with locked(self.directory / "locks" / f"{image.name}-{image.tag}", exclusive=True):
+            reference = image.reference(self.registry.address.host)
+            present = self.registry.digest(image.repository, image.tag)
+            if present:
+                return Outcome(image.name, reference, present, built=False)
+            self.log_path(image).parent.mkdir(parents=True, exist_ok=True)
+            scratch = tempfile.TemporaryDirectory(dir=self._temporary, prefix=f"{image.name}-")
+            with self.log_path(image).open("w") as log, scratch as directory:
+                if not self._is_local(image):
+                    self._build(image, work, Path(directory), log)
+                digest = self._push(image, work, Path(directory), log)
+        return Outcome(image.name, reference, digest, built=True, seconds=time.monotonic() - began)
+
+    def _is_local(self, image: Image) -> bool:
+        return self._output("inspect", "--type", "image", "--format", "{{.FromImageID}}", local(image))[0] == 0
+
+    def _build(self, image: Image, work: Work, scratch: Path, log: IO[str]) -> None:
+        context = scratch / "context"
+        stage(image, context)
+        sources = lending.debian_sources(image.suite, self.apt_sources) if image.suite else []
+        loan = lending.lend(scratch / "lent", sources)
+        options: list[str] = []
+        if isinstance(image.base, Image):
+            self._fetch(image.base, work, scratch, log)
+            options = ["--build-arg", f"BASE={local(image.base)}", "--pull-never"]
+        elif isinstance(image.base, External):
+            options = ["--build-arg", f"BASE={image.base.reference}", *self._access(scratch)]
+        if image.builder == "mmdebstrap":
+            work.steps.begin("bootstrap of the base system")
+            self._run(image, work, bootstrap_command(image, context, scratch, sources, lending.apt_transport()), log)
+        for name, value in sorted(image.arguments.items()):
+            options += ["--build-arg", f"{name}={value}"]
+        work.steps.begin("start of the build")
+        self._run(
+            image,
+            work,
+            self._buildah(
+                "build", "--isolation", "chroot", "--network", "host", "--layers", "--timestamp", EPOCH, "--format", "oci",
+                "--label", f"org.opencontainers.image.title={image.name}",
+                "--label", f"org.opencontainers.image.version={image.tag}",
+                *loan.arguments(), *options, "--tag", local(image), "--file", str(context / CONTAINERFILE), str(context),
+            ),
+            log,
+        )  # fmt: skip
+
+    def _fetch(self, base: Image, work: Work, scratch: Path, log: IO[str]) -> None:
+        """Bring a base of ours into the storage."""
+        if self._is_local(base):
+            return
+        work.steps.begin(f"fetching the base {base.name}")
+        remote = self._remote(base)
+        self._run(base, work, self._buildah("pull", *self._access(scratch), remote), log)
+        self._run(base, work, self._buildah("tag", remote.removeprefix("docker://"), local(base)), log)
+
+    def _push(self, image: Image, work: Work, scratch: Path, log: IO[str]) -> str:
+        """Push, and return the digest that the registry gives for the tag afterwards."""
+        work.steps.begin("push")
+        self._run(image, work, self._buildah("push", *self._access(scratch), local(image), self._remote(image)), log)
+        digest = self.registry.digest(image.repository, image.tag)
+        if not digest:
+            raise BuildError(
+                f"the registry {self.registry.address.url} has {image.repository}:{image.tag} after the push",
+                "it answers 404",
+                "read the registry's log",
+            )
+        return digest
+
+    def _remote(self, image: Image) -> str:
+        address = self.registry.address
+        return f"docker://{address.host}/{address.repository(image.repository)}:{image.tag}"
+
+    def _access(self, scratch: Path) -> list[str]:
+        """Options of buildah for talking to the registry. Credentials go through a file, never through the process list."""
+        options = []
+        if self.registry.address.plain or not self.registry.validate_certs:
+            options.append("--tls-verify=false")
+        elif self.registry.ca_cert:
+            certificates = scratch / "certificates"
+            certificates.mkdir(exist_ok=True)
+            shutil.copyfile(self.registry.ca_cert, certificates / "ca.crt")
+            options += ["--cert-dir", str(certificates)]
+        if self.registry.username:
+            authfile = scratch / "auth.json"
+            token = base64.b64encode(f"{self.registry.username}:{self.registry.password}".encode()).decode()
+            with os.fdopen(os.open(authfile, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
+                json.dump({"auths": {self.registry.address.host: {"auth": token}}}, handle)
+            options += ["--authfile", str(authfile)]
+        return options
+
+    def _run(self, image: Image, work: Work, command: Sequence[str], log: IO[str]) -> None:
+        status = self.processes.stream(command, work.steps.line, log=log, environment=self._environment())
+        if status != 0:
+            raise BuildError(
+                f"the image {image.name} builds from {image.directory}",
+                work.steps.failure(),
+                f"correct the step; the whole output is in {self.log_path(image)}",
+                time.monotonic() - work.began,
+                {"image": image.name, "step": work.steps.current, "output": list(work.steps.tail)[-TAIL:]},
+            )
+
+
+def names(images: Iterable[Image]) -> str:
+    """The names of images, for a sentence."""
+    return ", ".join(image.name for image in images)
+
+
+def local(image: Image) -> str:
+    """An image's name in buildah's own storage."""
+    return f"localhost/{image.repository}:{image.tag}"
+
+
+def superseded(listed: Iterable[dict[str, object]], wanted: set[str]) -> list[str]:
+    """Of `buildah images --json`, the names to remove: of each image all but the newest, and never a wanted `<name>:<tag>`."""
+    newest: dict[str, tuple[float, str]] = {}
+    tags: list[tuple[str, str, str]] = []
+    for entry in listed:
+        created = entry.get("created")
+        for full in entry.get("names") or []:  # type: ignore[attr-defined]
+            short = str(full).rsplit(f"/{PREFIX}/", 1)[-1]
+            name = short.split(":", 1)[0]
+            tags.append((full, short, name))
+            newest[name] = max(newest.get(name, (-1.0, "")), (float(created) if isinstance(created, (int, float)) else 0.0, short))
+    return [full for full, short, name in tags if short not in wanted and newest[name][1] != short]
+
+
+def available_memory(meminfo: str) -> int:
+    """Bytes of memory that may be used, from the text of /proc/meminfo; 0 when it does not say."""
+    for line in meminfo.splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def bootstrap_command(image: Image, context: Path, scratch: Path, sources: Iterable[apt.Source], transport: Iterable[str]) -> list[str]:
+    """The command that makes `rootfs.tar` in the context: a Debian system of the image's suite, variant and packages.
+
+    It works in a memory file system when memory allows; that one is mounted in the build's own namespace and ends with it.
+    """
+    sources_file = scratch / "bootstrap.sources"
+    sources_file.write_text("\n".join(source.deb822() for source in sources))
+    work = scratch / "bootstrap"
+    work.mkdir()
+    with contextlib.suppress(OSError):
+        if available_memory(Path("/proc/meminfo").read_text()) > 2 * BOOTSTRAP_MEMORY:
+            # The size is a limit, not a reservation.
+            work_in_memory = f'mount -t tmpfs -o size={BOOTSTRAP_MEMORY},mode=755 tmpfs "{work}" || true; '
+            return [*_bootstrap(image, context, work, sources_file, transport, work_in_memory)]
+    return [*_bootstrap(image, context, work, sources_file, transport, "")]
+
+
+def _bootstrap(image: Image, context: Path, work: Path, sources_file: Path, transport: Iterable[str], before: str) -> Iterator[str]:
+    arguments = image.arguments
+    yield from ("sh", "-c", f'{before}TMPDIR="{work}" exec "$@"', "sh")
+    yield from ("mmdebstrap", "--mode=root", f"--variant={arguments.get('variant', 'minbase')}")
+    if arguments.get("packages"):
+        yield f"--include={','.join(arguments['packages'].replace(',', ' ').split())}"
+    for file, option in (("dpkg.cfg", "--dpkgopt"), ("apt.conf", "--aptopt")):
+        if (context / file).is_file():
+            yield f"{option}={context / file}"
+    yield from (f"--aptopt={line}" for line in transport)
+    yield "--dpkgopt=force-unsafe-io"
+    if (context / "setup").is_file():
+        yield f'--customize-hook="{context / "setup"}" "$1"'
+    yield from (arguments.get("suite", ""), str(context / "rootfs.tar"), str(sources_file))
