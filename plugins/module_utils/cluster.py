@@ -132,7 +132,7 @@ class Cluster:
         return sorted(found, key=lambda item: (not found[item], item))
 
     def _similar(self, api_version: str, kind: str) -> str:
-        """"; did you mean ...?" for an unknown kind: the same kind elsewhere, or one spelt alike."""
+        """ "; did you mean ...?" for an unknown kind: the same kind elsewhere, or one spelt alike."""
         try:
             kinds = self._kinds()
         except Exception:  # a suggestion is not worth a second error
@@ -214,10 +214,14 @@ class Cluster:
             raise
 
     def list(
-        self, api_version: str, kind: str, namespace: str | None = None, labels: str = "", fields: str = ""
+        self, api_version: str, kind: str, namespace: str | None = None, labels: str = "", fields: str = "", cached: bool = False
     ) -> list[dict[str, Any]]:
-        """All objects of a kind in a namespace (or everywhere), narrowed by a label and a field selector."""
-        query = {k: v for k, v in (("labelSelector", labels), ("fieldSelector", fields)) if v}
+        """All objects of a kind in a namespace (or everywhere), narrowed by a label and a field selector.
+
+        cached: take what the server has at hand, which may be a moment old. Otherwise the server first makes sure that it has
+        seen every write, of any kind; after a recent one that takes up to a second where the store is kine, as in k3s.
+        """
+        query = {k: v for k, v in (("labelSelector", labels), ("fieldSelector", fields), ("resourceVersion", "0" if cached else "")) if v}
         items = self.request("GET", self.path(api_version, kind, namespace), query=query).get("items") or []
         for item in items:  # the server leaves these out of list items
             item.setdefault("apiVersion", api_version)
@@ -231,9 +235,7 @@ class Cluster:
         if dry_run:
             query["dryRun"] = "All"
         path = self.path(document["apiVersion"], document["kind"], meta.get("namespace"), meta["name"])
-        applied: dict[str, Any] = self.request(
-            "PATCH", path, query=query, body=dict(document), content_type="application/apply-patch+yaml"
-        )
+        applied: dict[str, Any] = self.request("PATCH", path, query=query, body=dict(document), content_type="application/apply-patch+yaml")
         return applied
 
     def create(self, document: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:

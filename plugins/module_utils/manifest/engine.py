@@ -8,8 +8,9 @@ reported, all of it, before anything has changed; what it would not change is no
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import FIELD
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.manifest import applyset, compare, refusals
 from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.kinds import DATA_KINDS, NEEDS, PHASES, Key, phase_of
+from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.members import Kind, Reader
 from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.prepare import Component, Wanted
 
 CREATED, CHANGED, UNCHANGED, DELETED, KEPT = "created", "changed", "unchanged", "deleted", "kept"
@@ -75,6 +77,25 @@ class Change:
         return self.action in (CREATED, CHANGED, DELETED)
 
 
+@dataclass(frozen=True)
+class Rehearsal:
+    """A dry run: the object that would be, or the refusal; neither when the kind is not served yet."""
+
+    wanted: Wanted
+    after: dict[str, Any] | None
+    error: ApiError | None
+
+    @property
+    def key(self) -> Key:
+        """The object."""
+        return self.wanted.key
+
+    @property
+    def creates(self) -> bool:
+        """Whether it would make a new object, as far as the rehearsal tells."""
+        return self.error is None and not _version(self.after)
+
+
 @dataclass
 class Outcome:
     """All that happened, or would."""
@@ -115,8 +136,8 @@ class Engine:
 
     def __init__(self, cluster: Cluster, component: Component, settings: Settings) -> None:
         self.cluster, self.component, self.settings = cluster, component, settings
-        self.warnings: list[str] = []
-        self._pool = ThreadPoolExecutor(max_workers=max(1, settings.threads), thread_name_prefix="manifest")
+        self._reader = Reader(cluster, component)
+        self._pool = ThreadPoolExecutor(max_workers=1)
 
     # -- what the callers want -----------------------------------------------------------------------------------
 
@@ -125,145 +146,102 @@ class Engine:
 
         Raises Refused with every object that the server does not accept; StackgateError when it cannot be asked.
         """
-        recorded = self._recorded()
-        live = self._members(wanted, applyset.group_kinds(recorded))
-        creates = {item.key for item in wanted if item.key not in live}
-        planned, problems = self._each(lambda item: self._plan(item, live.get(item.key), creates), wanted)
-        # The server sends no deletion along with a refusal: plan both, so that all refusals come at once.
-        leaving = self._leaving({item.key for item in wanted}, live)
-        _none, refused = self._each(self._rehearse_deletion, leaving)
-        kept = {change.key.group_kind for change in leaving if change.action == KEPT}
-        old_kinds = applyset.group_kinds(recorded)
-        final_kinds = {item.key.group_kind for item in wanted} | kept | (set() if self.settings.prune else old_kinds)
-        parent, parent_problems = self._plan_parent(recorded, final_kinds, creates)
-        problems = [*problems, *refused, *parent_problems]
-        if problems:
-            raise Refused(self.component, len(wanted), problems, "nothing was changed")
-        changes = [change for change in planned if change is not None]
-        if not self.settings.check:
-            self._execute(changes, leaving, recorded, final_kinds)
-        return self._outcome([parent, *changes, *leaving])
+        kinds = self._reader.kinds_of(wanted)
+        with self._threads(1 + len(kinds) + len(wanted)):
+            # All questions at once. Lists may be a moment old here: what they say of a wanted object is checked against the
+            # rehearsal, and a leftover that they miss is of a kind that stays on record, so that the next run finds it.
+            asked_parent = self._pool.submit(self._reader.parent)
+            asked_members = [self._pool.submit(self._reader.members, kind, True) for kind in kinds]
+            rehearsals = list(self._pool.map(self._rehearse, wanted))
+            parent = asked_parent.result()
+            live = {key: found for answer in asked_members for key, found in answer.result().items()}
+
+            on_record = applyset.group_kinds(parent)
+            gone_kinds = self._reader.kinds_on_record(on_record - {item.key.group_kind for item in wanted})
+            live.update(self._members(gone_kinds))
+
+            creates = {rehearsal.wanted.key for rehearsal in rehearsals if rehearsal.creates}
+            changes, problems = self._each(lambda item: self._judge(item, live.get(item.key), creates), rehearsals)
+            leaving = self._leaving({item.key for item in wanted}, live)
+            problems.extend(self._rehearse_deletions(leaving))
+            kept = {change.key.group_kind for change in leaving if change.action == KEPT}
+            final_kinds = {item.key.group_kind for item in wanted} | kept | (set() if self.settings.prune else on_record)
+            parent_change, parent_problems = self._plan_parent(parent, final_kinds, creates)
+            problems.extend(parent_problems)
+            if problems:
+                raise Refused(self.component, len(wanted), problems, "nothing was changed")
+            if not self.settings.check:
+                self._execute(changes, leaving, parent, final_kinds)
+        return self._outcome([parent_change, *changes, *leaving])
 
     def remove(self, wanted: Sequence[Wanted] = ()) -> Outcome:
         """Delete every object of the component; what holds data stays, unless prune_volumes says otherwise.
 
         wanted: objects whose kinds are looked for besides those that the cluster has on record.
         """
-        recorded = self._recorded()
-        live = self._members(wanted, applyset.group_kinds(recorded))
-        leaving = self._leaving(set(), live, everything=True)
-        _none, problems = self._each(self._rehearse_deletion, leaving)
-        kept = {change.key.group_kind for change in leaving if change.action == KEPT}
-        parent = self._plan_parent_removal(recorded, kept)
-        if problems:
-            raise Refused(self.component, len(leaving), problems, "nothing was changed")
-        if not self.settings.check:
-            for phase in reversed(range(len(PHASES))):
-                self._finish(self._each(self._delete, [c for c in leaving if c.action == DELETED and phase_of(c.key.kind) == phase])[1])
-            if parent.action == DELETED:
-                self._delete(parent)
-            elif parent.action == CHANGED:
-                self._apply_parent(kept)
-        return self._outcome([*leaving, parent])
-
-    # -- reading -------------------------------------------------------------------------------------------------
-
-    def _recorded(self) -> dict[str, Any] | None:
-        """The parent object. Raises StackgateError when it belongs to somebody else."""
-        name = applyset.parent_name(self.component.name)
-        found = self.cluster.get("v1", "ConfigMap", name, self.component.namespace)
-        if found is None:
-            return None
-        tool = applyset.tool_of(found)
-        if tool not in ("", applyset.TOOL):
-            raise StackgateError(
-                f"ConfigMap/{name} in namespace {self.component.namespace} is an ApplySet of {applyset.TOOL}",
-                f"its manager is {tool}",
-                "give the component another name, or delete that ApplySet's objects with its own tool",
-            )
-        owner = ((found.get("metadata") or {}).get("labels") or {}).get("app.kubernetes.io/instance", self.component.instance)
-        if owner != self.component.instance:
-            raise StackgateError(
-                f"component {self.component.name} in namespace {self.component.namespace} belongs to instance {self.component.instance}",
-                f"it belongs to instance {owner}; applying would delete that instance's objects",
-                "give each instance a namespace of its own (stackgate_namespace)",
-            )
-        return found
-
-    def _members(self, wanted: Iterable[Wanted], group_kinds: Iterable[str]) -> dict[Key, dict[str, Any]]:
-        """The component's objects that exist: those of the wanted kinds and of the kinds on record."""
-        kinds = {(item.api_version, item.key.kind): item.key.group_kind for item in wanted if self._served(item)}
-        covered = set(kinds.values())
-        for group_kind in sorted(set(group_kinds) - covered):
-            kind, _dot, group = group_kind.partition(".")
-            api_version = self.cluster.preferred(group, kind)
-            if api_version:  # a kind that is served no more has no objects either
-                kinds[(api_version, kind)] = group_kind
-        found: dict[Key, dict[str, Any]] = {}
-        for (api_version, _kind), items in zip(kinds, self._pool.map(self._list, kinds), strict=True):
-            for item in items:
-                meta = item["metadata"]
-                key = Key(api_version.rpartition("/")[0], item["kind"], meta.get("namespace") or "", meta["name"])
-                found[key] = item
-        return found
-
-    def _served(self, item: Wanted) -> bool:
-        """Whether the kind is known yet; it is not when this very manifest defines it."""
-        try:
-            self.cluster.resource(item.api_version, item.key.kind)
-        except StackgateError:
-            return False
-        return True
-
-    def _list(self, what: tuple[str, str]) -> list[dict[str, Any]]:
-        """The members of one kind. A kind without namespace that may not be listed counts as having none, with a warning."""
-        api_version, kind = what
-        namespaced = self.cluster.resource(api_version, kind).namespaced
-        if kind == "Namespace":  # listing them takes a right at the scope of the cluster, reading one's own does not
-            own = self.cluster.get(api_version, kind, self.component.namespace)
-            labels = ((own or {}).get("metadata") or {}).get("labels") or {}
-            return [own] if own is not None and labels.get(applyset.PART_OF) == self.component.set_id else []
-        try:
-            return self.cluster.list(
-                api_version, kind, self.component.namespace if namespaced else None, labels=f"{applyset.PART_OF}={self.component.set_id}"
-            )
-        except ApiError as error:
-            if error.not_found:
-                return []
-            if not error.forbidden:
-                raise
-            right = refusals.missing_right(error.message) or f"list {kind}"
-            if not namespaced:
-                self.warnings.append(f"{kind} objects that left the manifest are not looked for: the right to {right} is missing")
-                return []
-            raise StackgateError(
-                f"this identity may read the objects of component {self.component.name}",
-                f"the right to {right} is missing",
-                "grant it with a Role and a RoleBinding; docs/rights.md lists all",
-            ) from error
+        parent = self._reader.parent()
+        kinds = dict.fromkeys([*self._reader.kinds_of(wanted), *self._reader.kinds_on_record(applyset.group_kinds(parent))])
+        with self._threads(self.settings.threads):
+            leaving = self._leaving(set(), self._members(list(kinds)), everything=True)
+            problems = self._rehearse_deletions(leaving)
+            kept = {change.key.group_kind for change in leaving if change.action == KEPT}
+            parent_change = self._plan_parent_removal(parent, kept)
+            if problems:
+                raise Refused(self.component, len(leaving), problems, "nothing was changed")
+            if not self.settings.check:
+                for phase in reversed(range(len(PHASES))):
+                    self._finish(self._each(self._delete, [c for c in leaving if c.action == DELETED and phase_of(c.key.kind) == phase])[1])
+                if parent_change.action == DELETED:
+                    self._delete(parent_change)
+                elif parent_change.action == CHANGED:
+                    self._apply_parent(kept)
+        return self._outcome([*leaving, parent_change])
 
     # -- planning ------------------------------------------------------------------------------------------------
 
-    def _plan(self, item: Wanted, member: dict[str, Any] | None, creates: set[Key]) -> Change:
-        """What applying one object would do."""
-        if not self._served(item):
-            return Change(item.key, CREATED, item.api_version, None, item.body, item, write=True)
-        before = member or self.cluster.get(item.api_version, item.key.kind, item.key.name, item.key.namespace or None)
-        if before is not None and before["metadata"].get("deletionTimestamp"):
-            return Change(item.key, CREATED, item.api_version, None, item.body, item, write=True, leaving=True)
+    def _members(self, kinds: Sequence[Kind]) -> dict[Key, dict[str, Any]]:
+        """The members of some kinds, as they are now."""
+        answers = self._pool.map(lambda kind: self._reader.members(kind, False), kinds)
+        return {key: found for answer in answers for key, found in answer.items()}
+
+    def _rehearse(self, item: Wanted) -> Rehearsal:
+        """Send one object as a dry run."""
+        if not self._reader.served(item):
+            return Rehearsal(item, None, None)
         try:
-            after = patiently(lambda: self.cluster.apply(item.body, dry_run=True, force=self.settings.force))
+            return Rehearsal(item, patiently(lambda: self.cluster.apply(item.body, dry_run=True, force=self.settings.force)), None)
         except ApiError as error:
-            if not self._comes_true_later(error, item, creates):
-                raise
-            after = item.body
+            return Rehearsal(item, None, error)
+
+    def _judge(self, rehearsal: Rehearsal, listed: dict[str, Any] | None, creates: set[Key]) -> Change:
+        """What applying one object would do. Raises the ApiError of a rehearsal that was refused for good."""
+        item, after = rehearsal.wanted, rehearsal.after
+        created = Change(item.key, CREATED, item.api_version, None, item.body, item, write=True)
+        if rehearsal.error is not None and not self._comes_true_later(rehearsal.error, item, creates):
+            raise rehearsal.error
+        if rehearsal.creates:
+            return created
+        version = _version(after)
+        before = listed if listed is not None and version and _version(listed) == version else self._get(item)
         if before is None:
-            return Change(item.key, CREATED, item.api_version, None, item.body, item, write=True)
+            return created
+        if before["metadata"].get("deletionTimestamp"):
+            created.leaving = True
+            return created
+        owner = (before["metadata"].get("labels") or {}).get(applyset.PART_OF, self.component.set_id)
+        if owner != self.component.set_id:
+            self._reader.warnings.append(f"{item.key} belonged to another component, and is taken over: two that hold it would take turns")
+        if after is None:  # cannot be rehearsed: whether it changes anything is seen when it is applied
+            return Change(item.key, CHANGED, item.api_version, before, before, item, write=True)
         if compare.same(before, after):
             # Same content, but not yet ours: without ownership a field could never be removed again.
             claim = compare.owned(before, FIELD_MANAGER) != compare.owned(after, FIELD_MANAGER)
             return Change(item.key, UNCHANGED, item.api_version, before, before, item, write=claim)
         return Change(item.key, CHANGED, item.api_version, before, after, item, write=True)
+
+    def _get(self, item: Wanted) -> dict[str, Any] | None:
+        """The object as it is now."""
+        return self.cluster.get(item.api_version, item.key.kind, item.key.name, item.key.namespace or None)
 
     def _comes_true_later(self, error: ApiError, item: Wanted, creates: set[Key]) -> bool:
         """Whether a dry run failed only for want of what this manifest is about to create, or of dry runs at all."""
@@ -275,26 +253,27 @@ class Engine:
             return any(key.kind in NEEDS.get(item.key.kind, ()) for key in creates)
         return False
 
-    def _plan_parent(self, recorded: dict[str, Any] | None, kinds: set[str], creates: set[Key]) -> tuple[Change, list[refusals.Problem]]:
+    def _plan_parent(self, parent: dict[str, Any] | None, kinds: set[str], creates: set[Key]) -> tuple[Change, list[refusals.Problem]]:
         """What becomes of the parent object."""
         body = self._parent_body(kinds)
         key = Key("", "ConfigMap", self.component.namespace, body["metadata"]["name"])
-        if applyset.matches(recorded, body):
-            return Change(key, UNCHANGED, "v1", recorded, recorded), []
-        planned, problems = self._each(lambda item: self._plan(item, recorded, creates), [Wanted(key, body, "ApplySet")])
-        return (planned[0] or Change(key, UNCHANGED, "v1")), problems
+        if applyset.matches(parent, body):
+            return Change(key, UNCHANGED, "v1", parent, parent), []
+        rehearsal = self._rehearse(Wanted(key, body, "ApplySet"))
+        changes, problems = self._each(lambda item: self._judge(item, parent, creates), [rehearsal])
+        return (changes[0] if changes else Change(key, UNCHANGED, "v1")), problems
 
-    def _plan_parent_removal(self, recorded: dict[str, Any] | None, kept: set[str]) -> Change:
+    def _plan_parent_removal(self, parent: dict[str, Any] | None, kept: set[str]) -> Change:
         """The parent goes with the last member; while something is kept, it says what."""
         body = self._parent_body(kept)
         key = Key("", "ConfigMap", self.component.namespace, body["metadata"]["name"])
-        if recorded is None:
+        if parent is None:
             return Change(key, UNCHANGED, "v1")
         if not kept:
-            return Change(key, DELETED, "v1", recorded, None)
-        if applyset.matches(recorded, body):
-            return Change(key, UNCHANGED, "v1", recorded, recorded)
-        return Change(key, CHANGED, "v1", recorded, self.cluster.apply(body, dry_run=True))
+            return Change(key, DELETED, "v1", parent, None)
+        if applyset.matches(parent, body):
+            return Change(key, UNCHANGED, "v1", parent, parent)
+        return Change(key, CHANGED, "v1", parent, self.cluster.apply(body, dry_run=True))
 
     def _leaving(self, stay: set[Key], live: dict[Key, dict[str, Any]], everything: bool = False) -> list[Change]:
         """What becomes of the members that are wanted no more."""
@@ -337,10 +316,18 @@ class Engine:
                 found.append(Change(key, DELETED, "v1", claim, None))
         return found
 
-    def _rehearse_deletion(self, change: Change) -> None:
-        """Ask whether a deletion would be allowed."""
-        if change.action == DELETED:
-            self._delete(change, dry_run=True)
+    def _rehearse_deletions(self, leaving: list[Change]) -> list[refusals.Problem]:
+        """Ask whether the deletions would be allowed, and forget those whose object is gone already."""
+        doomed = [change for change in leaving if change.action == DELETED]
+        gone: list[Change] = []
+
+        def rehearse(change: Change) -> None:
+            if not self._delete(change, dry_run=True):
+                gone.append(change)
+
+        _none, problems = self._each(rehearse, doomed)
+        leaving[:] = [change for change in leaving if change not in gone]
+        return problems
 
     # -- doing ---------------------------------------------------------------------------------------------------
 
@@ -371,7 +358,7 @@ class Engine:
         """Wait until the kinds that this manifest itself defined are served."""
         began = time.monotonic()
         for change in todo:
-            while change.wanted is not None and not self._served(change.wanted):
+            while change.wanted is not None and not self._reader.served(change.wanted):
                 waited = time.monotonic() - began
                 if waited > self.settings.timeout:
                     raise StackgateError(
@@ -413,10 +400,10 @@ class Engine:
                 )
             time.sleep(POLL)
 
-    def _delete(self, change: Change, dry_run: bool = False) -> None:
-        """Delete one object; its dependants follow in the background."""
+    def _delete(self, change: Change, dry_run: bool = False) -> bool:
+        """Delete one object; its dependants follow in the background. False when it is gone already."""
         key = change.key
-        patiently(
+        return patiently(
             lambda: self.cluster.delete(change.api_version, key.kind, key.name, key.namespace or None, dry_run=dry_run, uid=change.uid)
         )
 
@@ -430,22 +417,36 @@ class Engine:
 
     # -- helpers -------------------------------------------------------------------------------------------------
 
-    def _each(self, work: Callable[[Any], Result], items: Sequence[Any]) -> tuple[list[Result | None], list[refusals.Problem]]:
+    @contextlib.contextmanager
+    def _threads(self, requests: int) -> Iterator[None]:
+        """Threads for about so many requests. Each opens a connection of its own, which costs as much as two or three requests."""
+        self._pool = ThreadPoolExecutor(max_workers=max(1, min(self.settings.threads, requests // 3)), thread_name_prefix="manifest")
+        try:
+            yield
+        finally:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _each(self, work: Callable[[Any], Result], items: Sequence[Any]) -> tuple[list[Result], list[refusals.Problem]]:
         """Work on all items at the same time. Refusals are collected, not raised: a person wants to see all of them."""
 
-        def one(item: Any) -> tuple[Result | None, list[refusals.Problem]]:
+        def one(item: Any) -> tuple[list[Result], list[refusals.Problem]]:
             try:
-                return work(item), []
+                return [work(item)], []
             except ApiError as error:
-                body = item.body if isinstance(item, Wanted) else (item.wanted.body if item.wanted else item.before or {})
-                return None, refusals.problems_of(error, item.key, body)
+                body = item.wanted.body if item.wanted else item.before or {}
+                return [], refusals.problems_of(error, item.key, body)
 
         answers = list(self._pool.map(one, items)) if len(items) > 1 else [one(item) for item in items]
-        return [result for result, _ in answers], [problem for _, problems in answers for problem in problems]
+        return [result for results, _ in answers for result in results], [problem for _, problems in answers for problem in problems]
 
     def _outcome(self, changes: list[Change]) -> Outcome:
         """The changes, and what the server warned of."""
-        return Outcome(changes, list(dict.fromkeys([*self.warnings, *self.cluster.warnings])))
+        return Outcome(changes, list(dict.fromkeys([*self._reader.warnings, *self.cluster.warnings])))
+
+
+def _version(found: dict[str, Any] | None) -> str:
+    """The server's version of an object; a dry run that would create one has none."""
+    return str((found or {"metadata": {}})["metadata"].get("resourceVersion") or "")
 
 
 def patiently(call: Callable[[], Result]) -> Result:
