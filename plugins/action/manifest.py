@@ -11,7 +11,7 @@ from ansible.errors import AnsibleError
 from ansible.template import trust_as_template
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
-from ansible_collections.stackgate.k3s.plugins.module_utils.manifest import crds, documents, engine, prepare
+from ansible_collections.stackgate.k3s.plugins.module_utils.manifest import crds, documents, engine, prepare, rendering
 from ansible_collections.stackgate.k3s.plugins.plugin_utils.action import StackgateAction
 
 
@@ -75,6 +75,10 @@ class ActionModule(StackgateAction):
         roots = [*task_vars.get("ansible_search_path", []), self._loader.get_basedir(), str(Path(source).parent)]
         searchpath = [path for root in roots for path in (str(Path(root, "templates")), root)]
         templar = self._templar.copy_with_new_env(searchpath=searchpath, available_variables=task_vars)
-        text = trust_as_template(self._loader.get_text_file_contents(source))
-        rendered = templar.template(text, escape_backslashes=False, overrides={"trim_blocks": True, "lstrip_blocks": False})
+        text = self._loader.get_text_file_contents(source)
+        overrides = {"trim_blocks": True, "lstrip_blocks": False}
+        try:
+            rendered = templar.template(trust_as_template(text), escape_backslashes=False, overrides=overrides)
+        except AnsibleError as error:
+            raise rendering.template_error(error, source, text) from error
         return "" if rendered is None else str(rendered)

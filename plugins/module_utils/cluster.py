@@ -102,9 +102,11 @@ class Cluster:
                 f"it does not know {api_version} {kind}{self._similar(api_version, kind)}",
                 "check apiVersion and kind, and that the CustomResourceDefinition is installed",
             ) from error
-        if found.kind != kind:  # kubernetes.core also accepts plurals and short names; the server does not
+        # kubernetes.core also takes plurals, short names, and v1 for any group's v1; the server does not.
+        if (found.kind, found.group_version) != (kind, api_version):
+            meant = f"did you mean {found.group_version} {found.kind}?"
             raise StackgateError(
-                f"the cluster serves {api_version} {kind}", f"it does not know kind {kind}; did you mean {found.kind}?", "check kind"
+                f"the cluster serves {api_version} {kind}", f"it does not know {api_version} {kind}; {meant}", "check apiVersion and kind"
             )
         self._resources[(api_version, kind)] = found
         return found
@@ -160,7 +162,10 @@ class Cluster:
         timeout: float = REQUEST_TIMEOUT,
         parse: bool = True,
     ) -> Any:
-        """One request; the answer parsed when it is JSON, else (or with parse=False) its text. Warning headers are kept in `warnings`, each with its object."""
+        """One request; the answer parsed when it is JSON, else (or with parse=False) its text.
+
+        Warning headers are kept in `warnings`, each with its object.
+        """
         import urllib3
 
         doing = f"{method} {path}"

@@ -23,8 +23,9 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.members imp
 from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.prepare import Component, Wanted
 
 CREATED, CHANGED, UNCHANGED, DELETED, KEPT = "created", "changed", "unchanged", "deleted", "kept"
-# Answers that say "not now": sent again after these many seconds each.
-PASSING = frozenset({429, 500, 503, 504})
+# Answers that say "not now", and what the text of a 500 says when it means that: sent again after these many seconds each.
+PASSING = frozenset({429, 503, 504})
+PASSING_WORDS = ("etcdserver", "timed out", "timeout", "deadline exceeded", "connection refused", "database is locked")
 PAUSES = (0.2, 0.5, 1.0, 2.0)
 POLL = 0.25
 
@@ -125,7 +126,8 @@ class Refused(StackgateError):
         refused = len({problem.target for problem in problems})
         lines = "\n  - ".join(str(problem) for problem in problems)
         super().__init__(
-            f"the API server accepts the {total} objects of component {component.name} in namespace {component.namespace}",
+            f"the API server accepts {'all ' if total > 1 else ''}{total} object{'s' if total > 1 else ''}"
+            f" of component {component.name} in namespace {component.namespace}",
             f"{refused} refused; {done}\n  - {lines}",
             details={"problems": [problem.as_data() for problem in problems]},
         )
@@ -167,7 +169,8 @@ class Engine:
             kept = {change.key.group_kind for change in leaving if change.action == KEPT}
             final_kinds = {item.key.group_kind for item in wanted} | kept | (set() if self.settings.prune else on_record)
             parent_change, parent_problems = self._plan_parent(parent, final_kinds, creates)
-            problems.extend(parent_problems)
+            # What stops the parent (no namespace, no right) mostly stops the objects, too: said once is enough.
+            problems.extend(parent_problems if not problems else [])
             if problems:
                 raise Refused(self.component, len(wanted), problems, "nothing was changed")
             if not self.settings.check:
@@ -457,7 +460,8 @@ def patiently(call: Callable[[], Result]) -> Result:
         except ApiError as error:
             # A 409 without another manager is two writers at the same instant.
             crossed = error.status == 409 and error.reason == "Conflict" and not error.causes
-            if error.status not in PASSING and not crossed:
+            busy = error.status in PASSING or (error.status == 500 and any(word in error.message for word in PASSING_WORDS))
+            if not busy and not crossed:
                 raise
         time.sleep(pause)
     return call()

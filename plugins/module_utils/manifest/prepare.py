@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -138,9 +139,19 @@ def _complete(document: Document, component: Component, is_namespaced: Callable[
 
 
 def _encode_secret(body: dict[str, Any]) -> None:
-    """Turn stringData into data: server-side apply does not remember who owns a stringData key, so that it could never be removed."""
+    """Turn stringData into data: server-side apply does not remember who owns a stringData key, so that it could never be removed.
+
+    Raises StackgateError, without the value, for one that is no text or no base64.
+    """
     texts = body.pop("stringData", None) or {}
+    for part, values in (("stringData", texts), ("data", body.get("data") or {})):
+        for key, value in values.items():
+            if not isinstance(value, str):
+                raise StackgateError("text", f"{part}.{key} is of type {type(value).__name__}, not a text: quote it")
+    for key, value in (body.get("data") or {}).items():
+        try:
+            base64.b64decode("".join(value.splitlines()), validate=True)
+        except (binascii.Error, ValueError):
+            raise StackgateError("base64", f"data.{key} is not base64: use the filter b64encode, or stringData") from None
     for key, value in texts.items():
-        if not isinstance(value, str):
-            raise StackgateError("text", f"stringData.{key} is of type {type(value).__name__}, not a text: quote it")
         body.setdefault("data", {})[key] = base64.b64encode(value.encode()).decode()

@@ -20,9 +20,7 @@ FORBIDDEN = re.compile(
     r'(?: in the namespace "(?P<namespace>[^"]*)")?'
 )
 # What structured merge says of a field that the kind does not have, or that has another type.
-TYPED = re.compile(
-    r"(?P<field>\.[\w.\[\]\"=/-]+): (?P<problem>field not declared in schema|expected [^,]+, got .*|duplicate entries.*)", re.DOTALL
-)
+TYPED = re.compile(r"(?P<field>\.[\w.\[\]\"=/-]+): (?P<problem>field not declared in schema|expected [^,]+, got .*|duplicate entries.*)")
 # Words of a refusal to change what is fixed once the object exists.
 FIXED = ("immutable", "are forbidden", "may not change", "cannot change roleRef")
 CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]+)"')
@@ -88,14 +86,19 @@ def problems_of(error: ApiError, key: Key, body: Mapping[str, Any]) -> list[Prob
         conflicts = [_conflict(cause, key, body) for cause in error.causes if cause.get("reason") == "FieldManagerConflict"]
         if conflicts:
             return conflicts
-    typed = TYPED.search(error.message)
-    if typed and not error.causes:
-        unknown = "not declared" in typed["problem"]
-        wrong = "there is no such field: check its name and its indentation" if unknown else _clean(typed["problem"], body)
-        return [Problem(key, typed["field"], wrong, "", error.reason)]
     if error.causes:
         return [_cause(cause, error, key, body) for cause in error.causes]
-    return [Problem(key, "", words, "", error.reason)]
+    typed = [
+        Problem(key, found["field"], _typed(found["problem"], body), "", "FieldValueInvalid") for found in TYPED.finditer(error.message)
+    ]
+    return typed or [Problem(key, "", words, "", error.reason)]
+
+
+def _typed(problem: str, body: Mapping[str, Any]) -> str:
+    """What is wrong with a field's name or type."""
+    if "not declared" in problem:
+        return "there is no such field: check its name and its indentation"
+    return _clean(problem, body)
 
 
 def _forbidden(error: ApiError, key: Key, words: str) -> Problem:
