@@ -92,7 +92,7 @@ class ActionModule(StackgateAction):
         return {
             "before_header": f"image {image.name}",
             "after_header": f"image {image.name}",
-            "before": f"{after[: -len(f'{image.name}:{image.tag}')]}{before}\n" if before else "",
+            "before": f"{after[: -len(image.tag)]}{before}\n" if before else "",
             "after": f"{after}\n",
         }
 

@@ -68,7 +68,6 @@ from ansible.plugins.lookup import LookupBase
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.context import Catalogue, External
 
-
 VARIABLES = ("stackgate_registry", "stackgate_images_dirs", "stackgate_image_arguments", "stackgate_image_bases")
 
 

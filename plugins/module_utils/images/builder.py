@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -173,19 +173,27 @@ class Builder:
             if (self.directory / "root").exists():
                 raise BuildError(f"the build storage {self.directory / 'root'} works", "\n".join(lines[-5:]), "delete it and run again")
             return
-        status, lines = self._output("images", "--json", "--filter", f"reference=localhost/{PREFIX}/*")
-        old = superseded(json.loads("\n".join(lines)) or [] if status == 0 else [], wanted)
+        status, lines = self._output("images", "--format", "{{.Name}}:{{.Tag}}")
+        old = superseded(lines if status == 0 else [], wanted, {name: self.previous(name) for name in self._pushed_names()})
         if old:
             self._output("rmi", *old)
 
+    # Images carry no time (two builds of the same files must not differ by it): an empty file per push says what came last.
+
+    def _pushed(self, name: str) -> Path:
+        return self.directory / "pushed" / name
+
+    def _pushed_names(self) -> list[str]:
+        directory = self.directory / "pushed"
+        return [entry.name for entry in directory.iterdir()] if directory.is_dir() else []
+
     def previous(self, name: str) -> str:
-        """`<name>:<tag>` of the newest build of an image in the storage, "" when there is none."""
-        if not (self.directory / "root").is_dir() or os.geteuid() != 0 or not shutil.which("buildah"):
+        """The tag of an image that was last pushed from here, "" when there is none."""
+        try:
+            tags = sorted((entry.stat().st_mtime, entry.name) for entry in self._pushed(name).iterdir())
+        except FileNotFoundError:
             return ""
-        status, lines = self._output("images", "--json", "--filter", f"reference=localhost/{PREFIX}/{name}")
-        found = (json.loads("\n".join(lines)) or []) if status == 0 else []
-        newest: dict[str, object] = max(found, key=lambda entry: entry.get("created", 0), default={})
-        return next((tag.split(f"localhost/{PREFIX}/", 1)[1] for tag in newest.get("names") or [] if f"/{PREFIX}/" in tag), "")
+        return tags[-1][1] if tags else ""
 
     # -- one image
 
@@ -258,6 +266,8 @@ class Builder:
                 "it answers 404",
                 "read the registry's log",
             )
+        self._pushed(image.name).mkdir(parents=True, exist_ok=True)
+        (self._pushed(image.name) / image.tag).touch()
         return digest
 
     def _remote(self, image: Image) -> str:
@@ -304,18 +314,15 @@ def local(image: Image) -> str:
     return f"localhost/{image.repository}:{image.tag}"
 
 
-def superseded(listed: Iterable[dict[str, object]], wanted: set[str]) -> list[str]:
-    """Of `buildah images --json`, the names to remove: of each image all but the newest, and never a wanted `<name>:<tag>`."""
-    newest: dict[str, tuple[float, str]] = {}
-    tags: list[tuple[str, str, str]] = []
-    for entry in listed:
-        created = entry.get("created")
-        for full in entry.get("names") or []:  # type: ignore[attr-defined]
-            short = str(full).rsplit(f"/{PREFIX}/", 1)[-1]
-            name = short.split(":", 1)[0]
-            tags.append((full, short, name))
-            newest[name] = max(newest.get(name, (-1.0, "")), (float(created) if isinstance(created, (int, float)) else 0.0, short))
-    return [full for full, short, name in tags if short not in wanted and newest[name][1] != short]
+def superseded(listed: Iterable[str], wanted: set[str], last: Mapping[str, str]) -> list[str]:
+    """Of the images in the storage, those to remove: ours that are neither wanted (`<name>:<tag>`) nor the last pushed of their name."""
+    old = []
+    for full in listed:
+        place, _slash, short = full.rpartition(f"localhost/{PREFIX}/")
+        name, _colon, tag = short.partition(":")
+        if not place and name != full and short not in wanted and last.get(name) != tag:
+            old.append(full)
+    return old
 
 
 def available_memory(meminfo: str) -> int:
@@ -349,9 +356,9 @@ def _bootstrap(image: Image, context: Path, work: Path, sources_file: Path, tran
     yield from ("mmdebstrap", "--mode=root", f"--variant={arguments.get('variant', 'minbase')}")
     if arguments.get("packages"):
         yield f"--include={','.join(arguments['packages'].replace(',', ' ').split())}"
-    for file, option in (("dpkg.cfg", "--dpkgopt"), ("apt.conf", "--aptopt")):
-        if (context / file).is_file():
-            yield f"{option}={context / file}"
+    if (context / "dpkg.cfg").is_file():
+        yield f"--dpkgopt={context / 'dpkg.cfg'}"
+    yield '--aptopt=Acquire::Languages "none"'
     yield from (f"--aptopt={line}" for line in transport)
     yield "--dpkgopt=force-unsafe-io"
     if (context / "setup").is_file():
