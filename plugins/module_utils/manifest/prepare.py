@@ -68,33 +68,37 @@ def prepare(documents: Iterable[Document], component: Component, is_namespaced: 
     is_namespaced: tells of (apiVersion, kind) whether its objects live in a namespace; raises StackgateError for an unknown kind.
     Raises one StackgateError that names everything that is wrong with any of them.
     """
-    wanted: list[Wanted] = []
-    wrong: list[str] = []
-    places: dict[Key, str] = {}
+    wanted: dict[Key, Wanted] = {}
+    wrong: list[tuple[Document, str, str]] = []
     for document in documents:
         complaint = _complaint(document)
         if complaint:
-            wrong.append(f"{document.place}: {document.title}: {complaint}")
+            wrong.append((document, complaint, ""))
             continue
         try:
             item = _complete(document, component, is_namespaced)
         except StackgateError as error:
-            hint = f" ({error.hint})" if error.hint else ""
-            wrong.append(f"{document.place}: {document.title}: {error.seen}{hint}")
+            wrong.append((document, error.seen, error.hint))
             continue
-        if item.key in places:
-            wrong.append(f"{item.key} stands twice: {places[item.key]}; {item.place}")
-            continue
-        places[item.key] = item.place
-        wanted.append(item)
+        if item.key in wanted:
+            wrong.append((document, f"stands twice, the first time in {wanted[item.key].place}", ""))
+        else:
+            wanted[item.key] = item
     if wrong:
+        lines = [f"{document.place}: {document.title}: {seen}" + (f" ({hint})" if hint else "") for document, seen, hint in wrong]
         raise StackgateError(
             f"each object of component {component.name} is complete, of a kind that the cluster serves, and named once",
-            f"{len(wrong)} wrong, nothing was changed\n  - " + "\n  - ".join(wrong),
+            f"{len(wrong)} wrong, nothing was changed\n  - " + "\n  - ".join(lines),
             "correct the manifest",
-            details={"problems": wrong},
+            details={"problems": [_as_data(*item) for item in wrong]},
         )
-    return wanted
+    return list(wanted.values())
+
+
+def _as_data(document: Document, seen: str, hint: str) -> dict[str, str]:
+    """A complaint for the task's result, in the form of a refusal by the server."""
+    kind, _slash, name = document.title.partition("/")
+    return {"kind": kind, "name": name, "field": "", "message": seen, "hint": hint, "reason": "Incomplete"}
 
 
 def _complaint(document: Document) -> str:

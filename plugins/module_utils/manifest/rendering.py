@@ -12,7 +12,7 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.errors import Stackg
 
 # What Jinja calls a template that was given as text.
 UNNAMED = ("<template>", "<unknown>")
-QUOTED = re.compile(r"'([A-Za-z_]\w*)'")
+QUOTED = re.compile(r"'(?:\w+\.)*([A-Za-z_]\w*)'")
 # How many lines are named when a name stands on many.
 MOST = 3
 
