@@ -23,7 +23,14 @@ class Client(Protocol):
     def apply(self, document: Mapping[str, Any], *, dry_run: bool = False, force: bool = True) -> dict[str, Any]: ...
 
     def delete(
-        self, api_version: str, kind: str, name: str, namespace: str | None = None, *, dry_run: bool = False, propagation: str = "Background"
+        self,
+        api_version: str,
+        kind: str,
+        name: str,
+        namespace: str | None = None,
+        *,
+        dry_run: bool = False,
+        propagation: str = "Background",
     ) -> bool: ...
 
     def may(self, verb: str, group: str, resource: str, namespace: str | None = None, name: str = "", subresource: str = "") -> bool: ...

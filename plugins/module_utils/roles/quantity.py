@@ -22,7 +22,9 @@ def in_bytes(quantity: str | int) -> int:
     found = PATTERN.fullmatch(str(quantity).strip())
     if not found:
         raise StackgateError(
-            "an amount of memory or storage such as 512Mi, 1.5Gi or 1000000 (bytes)", repr(quantity), f"suffixes are {', '.join(filter(None, SUFFIXES))}"
+            "an amount of memory or storage such as 512Mi, 1.5Gi or 1000000 (bytes)",
+            repr(quantity),
+            f"suffixes are {', '.join(filter(None, SUFFIXES))}",
         )
     return int(Decimal(found["number"]) * SUFFIXES[found["suffix"]])
 

@@ -60,7 +60,9 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def expand(items: Sequence[Mapping[str, Any]], instance: str, defaults: Mapping[str, Any], checksums: Mapping[str, str]) -> list[dict[str, Any]]:
+def expand(
+    items: Sequence[Mapping[str, Any]], instance: str, defaults: Mapping[str, Any], checksums: Mapping[str, str]
+) -> list[dict[str, Any]]:
     """All enabled items, complete.
 
     defaults:  what the role's own variables add to DEFAULTS (user, group, resources, image).
@@ -80,7 +82,9 @@ def expand(items: Sequence[Mapping[str, Any]], instance: str, defaults: Mapping[
         if not complaints and item.get("enabled", True):
             done.append(_complete(item, instance, defaults, checksums))
     if wrong:
-        raise StackgateError("each item of workload_items can be built", "; ".join(wrong), "see roles/workload/README.md for the keys of an item")
+        raise StackgateError(
+            "each item of workload_items can be built", "; ".join(wrong), "see roles/workload/README.md for the keys of an item"
+        )
     return done
 
 
@@ -177,7 +181,9 @@ def _complete(item: Mapping[str, Any], instance: str, defaults: Mapping[str, Any
 
 def _init(part: Mapping[str, Any], item: Mapping[str, Any], mounts: _Mounts) -> dict[str, Any]:
     """An init container: what it does not say is that of the item."""
-    inherited = {key: item[key] for key in ("image", "env", "secret_env", "secret_files", "config_files", "volumes", "scratch", "working_dir")}
+    inherited = {
+        key: item[key] for key in ("image", "env", "secret_env", "secret_files", "config_files", "volumes", "scratch", "working_dir")
+    }
     merged = {**inherited, "command": [], "args": [], **{k: v for k, v in part.items() if v is not None}}
     merged["env"] = {**item["env"], **(part.get("env") or {})}
     merged["resources"] = _resources(item["resources"], part.get("resources"))
@@ -205,7 +211,11 @@ class _Mounts:
             mounts.append({"name": name, "mountPath": path, "subPath": key, "readOnly": True})
         for volume in part["volumes"]:
             source = {"persistentVolumeClaim": {"claimName": volume["claim"]}}
-            mount = {"name": self._volume(f"claim-{volume['claim']}", source), "mountPath": volume["path"], "readOnly": bool(volume.get("read_only"))}
+            mount = {
+                "name": self._volume(f"claim-{volume['claim']}", source),
+                "mountPath": volume["path"],
+                "readOnly": bool(volume.get("read_only")),
+            }
             mounts.append({**mount, "subPath": volume["sub_path"]} if volume.get("sub_path") else mount)
         mounts.extend({"name": claim["name"], "mountPath": claim["path"]} for claim in part.get("claims") or [])
         for scratch in part["scratch"]:
