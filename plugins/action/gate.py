@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
@@ -11,7 +12,21 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.gates import _protoc
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._fields import FieldErrors
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._runner import Runner, Threads
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._view import Session, View
+from ansible_collections.stackgate.k3s.plugins.module_utils.images.registry import Registry, parse_address
 from ansible_collections.stackgate.k3s.plugins.plugin_utils.action import StackgateAction
+
+# Option -> (variable that it falls back to, value when neither is given): the same as container_image's.
+REGISTRY: dict[str, tuple[str, Any]] = {
+    "registry": ("stackgate_registry", ""),
+    "registry_url": ("stackgate_registry_url", ""),
+    "registry_tls": ("stackgate_registry_tls", None),
+    "registry_username": ("stackgate_registry_username", ""),
+    "registry_password": ("stackgate_registry_password", ""),
+    "registry_ca_cert": ("stackgate_registry_ca_cert", ""),
+    "registry_validate_certs": ("stackgate_registry_validate_certs", True),
+}
+# Seconds for one question to the registry: the gate goes on asking.
+REGISTRY_PATIENCE = 5.0
 
 
 class ActionModule(StackgateAction):
@@ -24,7 +39,15 @@ class ActionModule(StackgateAction):
         conditions = _conditions(options["conditions"])
         if not conditions:
             return {"changed": False, "holds": True, "conditions": [], "waited": 0.0, "msg": f"{gate}: no conditions"}
-        session = Session(self.cluster(), options["namespace"], unschedulable_after=options["unschedulable_after"])
+        registry = self._registry(options, task_vars)
+        session = Session(
+            self.cluster(),
+            options["namespace"],
+            unschedulable_after=options["unschedulable_after"],
+            check_mode=self.check_mode,
+            registry=registry[0],
+            digest_of=registry[1],
+        )
         host = task_vars.get("inventory_hostname", "")
         outcome = Runner(
             conditions,
@@ -42,6 +65,38 @@ class ActionModule(StackgateAction):
         if good:
             return {**result, "msg": _report.summary(gate, found, outcome.waited)}
         return {**result, "failed": True, "msg": _report.text(gate, found, outcome.waited, outcome.timed_out)}
+
+    def _registry(self, options: dict[str, Any], task_vars: dict[str, Any]) -> tuple[str, Callable[[str], str] | None]:
+        """The registry part of our images' references, and how to ask for a digest there; ("", None) without a registry."""
+        given = {}
+        for option, (variable, default) in REGISTRY.items():
+            value = options[option]
+            if value is None and variable in task_vars:
+                value = self._templar.template(task_vars[variable])
+            given[option] = default if value in (None, "") else value
+        prefix = str(given["registry"]).strip("/")
+        if not prefix:
+            return "", None
+        asked = Registry(
+            parse_address(prefix, given["registry_url"], given["registry_tls"]),
+            username=given["registry_username"],
+            password=given["registry_password"],
+            ca_cert=given["registry_ca_cert"],
+            validate_certs=given["registry_validate_certs"],
+            timeout=REGISTRY_PATIENCE,
+        )
+        return prefix, lambda image: digest(asked, prefix, image)
+
+
+def digest(registry: Registry, prefix: str, image: str) -> str:
+    """The digest that the registry holds for a reference. StackgateError when it has no such image, or does not answer."""
+    repository, _colon, tag = image.removeprefix(f"{prefix}/").rpartition(":")
+    found = registry.digest(repository or tag, tag if repository else "latest")
+    if found is None:
+        raise StackgateError(
+            f"the registry has {image}", f"{registry.address.url} has no such image", "run the images stage: --tags images"
+        )
+    return found
 
 
 def _conditions(given: list[Any]) -> list[_protocol.Condition]:

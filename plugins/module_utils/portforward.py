@@ -8,6 +8,8 @@ it may not be used from threads; and its proxy thread prints a traceback when th
 
 from __future__ import annotations
 
+import contextlib
+import json
 import select
 import socket
 import ssl
@@ -45,7 +47,8 @@ def connect(configuration: Any, headers: dict[str, str], path: str, port: int, t
     tunnel = websocket.WebSocket(sslopt=_tls(configuration) if scheme == "wss" else {}, enable_multithread=False)
     begun = time.monotonic()
     try:
-        tunnel.connect(url, header=[f"{k}: {v}" for k, v in headers.items()], subprotocols=[PROTOCOL], timeout=timeout, suppress_origin=True)
+        asking = [f"{name}: {value}" for name, value in headers.items()]
+        tunnel.connect(url, header=asking, subprotocols=[PROTOCOL], timeout=timeout, suppress_origin=True)
         # Each of the two channels begins with a frame that repeats the port's number.
         for _channel in (DATA, ERROR):
             tunnel.recv_data_frame(True)
@@ -76,8 +79,6 @@ def _reason(error: Exception) -> str:
     """The server's words, when the handshake was refused with some."""
     body = getattr(error, "resp_body", None)
     if body:
-        import json
-
         try:
             return str(json.loads(body)["message"])
         except (ValueError, KeyError, TypeError):
@@ -101,10 +102,8 @@ def _pump(tunnel: Any, far: socket.socket, local: PodSocket) -> None:
         return
     finally:
         for end in (far, tunnel):
-            try:
+            with contextlib.suppress(Exception):
                 end.close()
-            except Exception:  # pylint: disable=broad-except
-                pass
 
 
 def _pending(tunnel: Any) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
 import types
 import typing
@@ -102,7 +103,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, Mapping):
             raise _Wrong("a dictionary")
-        return build(hint, value, where)  # type: ignore[arg-type]
+        return build(typing.cast(type, hint), value, where)
     return _scalar(hint, value)
 
 
@@ -148,8 +149,8 @@ def _scalar(hint: Any, value: Any) -> Any:
         try:
             number = float(value)
         except ValueError:
-            number = None  # type: ignore[assignment]
-        if number is not None and (hint is float or number.is_integer()):
+            number = math.nan
+        if math.isfinite(number) and (hint is float or number.is_integer()):
             return hint(number)
     raise _Wrong(WORDS.get(hint, str(hint)))
 

@@ -131,8 +131,11 @@ def ending(terminated: Mapping[str, Any]) -> str:
 def _image_trouble(pod: Mapping[str, Any], spec: Mapping[str, Any], reason: str, message: str, view: View, where: str) -> Trouble:
     name, image = pod["metadata"]["name"], spec.get("image", "")
     pulls = [
-        e for e in view.events("Pod", name)
-        if e.get("reason") in ("Failed", "InspectFailed") and f'"{image}"' in str(e.get("message")) and "Back-off" not in str(e.get("message"))
+        e
+        for e in view.events("Pod", name)
+        if e.get("reason") in ("Failed", "InspectFailed")
+        and f'"{image}"' in str(e.get("message"))
+        and "Back-off" not in str(e.get("message"))
     ]
     # ImagePullBackOff says no more than "Back-off pulling image"; the reason is in the event of the try before.
     said = short(pulls[-1]["message"]) if pulls and (reason == "ImagePullBackOff" or not message) else message
@@ -143,7 +146,9 @@ def _image_trouble(pod: Mapping[str, Any], spec: Mapping[str, Any], reason: str,
     last = event_stamp(pulls[-1]) if pulls else None
     uid = pod["metadata"].get("uid", name)
     if pulls and not _fresh(view, last):
-        return Trouble(False, reason, f"{text} (last tried before this gate began: waiting for the kubelet's next try)", hint, name, spec["name"])
+        return Trouble(
+            False, reason, f"{text} (last tried before this gate began: waiting for the kubelet's next try)", hint, name, spec["name"]
+        )
     lasting = max(view.session.lasting(f"{uid}/{spec['name']}/pull"), seconds_between(_first_stamp(pulls), view.now) or 0.0)
     tries = sum(int(e.get("count") or 1) for e in pulls)
     final = bool(PULL_FINAL.search(said)) or tries >= 2 or lasting >= PULL_PATIENCE
@@ -159,8 +164,14 @@ def _out_of_memory(pod: Mapping[str, Any], spec: Mapping[str, Any], status: Mapp
         ended = state.get("terminated") or {}
         if ended.get("reason") == "OOMKilled" and _fresh(view, ended.get("finishedAt")):
             limit = ((spec.get("resources") or {}).get("limits") or {}).get("memory")
-            text = f"{where}OOMKilled at {ended.get('finishedAt')}: it needed more memory than " + (f"its limit {limit}" if limit else "the node had")
-            hint = "raise the memory limit or make the process smaller (fewer workers)" if limit else "set a memory request, or use a larger node"
+            text = f"{where}OOMKilled at {ended.get('finishedAt')}: it needed more memory than " + (
+                f"its limit {limit}" if limit else "the node had"
+            )
+            hint = (
+                "raise the memory limit or make the process smaller (fewer workers)"
+                if limit
+                else "set a memory request, or use a larger node"
+            )
             yield Trouble(True, "OOMKilled", text, hint, pod["metadata"]["name"], spec["name"])
             return
 
@@ -198,14 +209,18 @@ def _scheduling_troubles(pod: Mapping[str, Any], view: View) -> Iterator[Trouble
 
 def _mount_troubles(pod: Mapping[str, Any], view: View) -> Iterator[Trouble]:
     """A volume that cannot be mounted shows in events alone, and the container says ContainerCreating for ever."""
-    if is_ready(pod) or not any(((s.get("state") or {}).get("waiting") or {}).get("reason") in ("ContainerCreating", "PodInitializing") for _, s in containers(pod)):
+    if is_ready(pod) or not any(
+        ((s.get("state") or {}).get("waiting") or {}).get("reason") in ("ContainerCreating", "PodInitializing") for _, s in containers(pod)
+    ):
         return
     name = pod["metadata"]["name"]
     for event in reversed(view.events("Pod", name)):
         reason, message = str(event.get("reason")), short(event.get("message") or "")
         if reason in ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"):
             fatal = _lacking(message, view) is True and _fresh(view, event_stamp(event))
-            yield Trouble(fatal, reason, f"{label(pod)}: {reason}: {message}", _config_hint(message) if NEEDED.search(message) else "", name)
+            yield Trouble(
+                fatal, reason, f"{label(pod)}: {reason}: {message}", _config_hint(message) if NEEDED.search(message) else "", name
+            )
             return
 
 
@@ -233,7 +248,11 @@ def activity(pod: Mapping[str, Any], view: View) -> str:
             reason = state["waiting"].get("reason") or "waiting"
             if reason == "PodInitializing":
                 continue
-            detail = _last_event(pod, view, ("Pulling", "FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")) if reason == "ContainerCreating" else ""
+            detail = (
+                _last_event(pod, view, ("Pulling", "FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"))
+                if reason == "ContainerCreating"
+                else ""
+            )
             if detail.startswith("Pulling image"):
                 detail = "pulling image" + detail.removeprefix("Pulling image")
             return f"{name} {reason}" + (f" ({detail})" if detail else "")
@@ -303,7 +322,9 @@ def judge(pods: list[dict[str, Any]], view: View, seen: str) -> Observation:
     if fatal:
         first = fatal[0]
         more = f" (and {len(fatal) - 1} more)" if len(fatal) > 1 else ""
-        return failed(f"{seen}; {first.text}{more}", hint=first.hint, suspects=_unique(fatal), data={"reason": first.reason, "pod": first.pod})
+        return failed(
+            f"{seen}; {first.text}{more}", hint=first.hint, suspects=_unique(fatal), data={"reason": first.reason, "pod": first.pod}
+        )
     told = {trouble.pod: trouble.text for trouble in reversed(found) if trouble.text}
     unready = [pod for pod in pods if not is_ready(pod) or view.node_trouble(pod)]
     doing = [_told_or_activity(pod, told, view) for pod in unready]

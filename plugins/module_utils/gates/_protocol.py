@@ -79,7 +79,9 @@ class Condition:
     # Whether it is asked again in each round, also after it has held. A condition that changes what it looks at is not.
     repeats: ClassVar[bool] = True
 
-    timeout: float | None = field(default=None, metadata={"doc": "Seconds this condition may take; the gate's own `timeout` when unset.", "above": 0})
+    timeout: float | None = field(
+        default=None, metadata={"doc": "Seconds this condition may take; the gate's own `timeout` when unset.", "above": 0}
+    )
     stable: float | None = field(
         default=None, metadata={"doc": "Seconds it must hold without a break; the gate's own `stable` when unset.", "least": 0}
     )

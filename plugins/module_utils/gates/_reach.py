@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
@@ -16,6 +17,8 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.gates._backends impo
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._protocol import Observation, Suspect, failed, waiting
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._view import View
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates.ingress import addresses
+
+T = TypeVar("T")
 
 PORTS = {"http": 80, "https": 443}
 # More pods than this behind a Service are not asked one by one.
@@ -64,6 +67,29 @@ class Target:
         kind = next(name for name in ("ingress", "service", "pod", "address") if getattr(self, name))
         port = f":{self.port}" if self.port else ""
         return f"{'' if kind == 'address' else kind.capitalize() + '/'}{getattr(self, kind)}{port}"
+
+
+def each(found: list[Door], ask: Callable[[Door], T]) -> list[T]:
+    """Ask at all doors at the same time; the answers in their order. An exception of one is raised."""
+    if len(found) == 1:
+        return [ask(found[0])]
+    answers: dict[int, T] = {}
+    errors: list[Exception] = []
+
+    def work(position: int) -> None:
+        try:
+            answers[position] = ask(found[position])
+        except Exception as error:  # pylint: disable=broad-except  # raised again below, in the thread that asked
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(position,), daemon=True) for position in range(len(found))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return [answers[position] for position in range(len(found))]
 
 
 def one_of(names: tuple[str, ...], given: Any) -> Iterator[tuple[str, str]]:

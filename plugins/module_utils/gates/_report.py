@@ -24,7 +24,12 @@ PODS, CONDITIONS = 2, 4
 SECRETS = (
     (re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+@"), r"\1:***@"),
     (re.compile(r"(?i)\b(authorization|proxy-authorization)(\"?\s*[:=]\s*\"?)(?:(bearer|basic|token)\s+)?[^\s\"',;]+"), r"\1\2\3 ***"),
-    (re.compile(r"(?i)\b([\w-]*(?:password|passwd|secret|secret_key|api_?key|access_?key|token))(\"?'?\s*[:=]\s*\"?'?)(?!\*)[^\s\"',;&]+"), r"\1\2***"),
+    (
+        re.compile(
+            r"(?i)\b([\w-]*(?:password|passwd|secret|secret_key|api_?key|access_?key|token))(\"?'?\s*[:=]\s*\"?'?)(?!\*)[^\s\"',;&]+"
+        ),
+        r"\1\2***",
+    ),
 )
 
 
@@ -132,7 +137,8 @@ def summary(gate: str, conditions: list[dict[str, Any]], waited: float) -> str:
     """One line about a gate that holds, or would."""
     held = sum(c["state"] == "holds" for c in conditions)
     if held == len(conditions):
-        return f"{gate}: {'all ' if held != 1 else ''}{held} condition{'s' if held != 1 else ''} hold{'s' if held == 1 else ''} after {waited:.1f} s"
+        said = "the only condition holds" if held == 1 else f"all {held} conditions hold"
+        return f"{gate}: {said} after {waited:.1f} s"
     return f"{gate}: {held} of {len(conditions)} conditions hold"
 
 

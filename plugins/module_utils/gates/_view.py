@@ -36,7 +36,7 @@ KINDS: dict[str, tuple[str, bool]] = {
 # A node that gives no answer within this many seconds is taken for dead.
 NODE_PATIENCE = 3.0
 # Seconds for which a node's answer is good: a dead node is noticed that soon, and rounds in between cost nothing.
-NODE_ANSWER_LASTS = 10.0
+NODE_ANSWER_LASTS = 5.0
 # Seconds for which an object that nobody has created yet may be missing before that is a mistake.
 MISSING_PATIENCE = 15.0
 
@@ -54,12 +54,14 @@ class Session:
     namespace: str
     began: float = 0.0
     unschedulable_after: float = 60.0
+    check_mode: bool = False
     registry: str = ""
     digest_of: Callable[[str], str] | None = None
     clock: Callable[[], float] = time.monotonic
     forbidden: dict[str, str] = field(default_factory=dict)
     _since: dict[str, tuple[float, float]] = field(default_factory=dict)
     _answers: dict[str, tuple[float, str]] = field(default_factory=dict)
+    _asking: dict[str, threading.Lock] = field(default_factory=dict)
     _digests: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -91,10 +93,11 @@ class Session:
     def node_answer(self, node: str, ask: Callable[[], str]) -> str:
         """What is wrong with a node's kubelet (empty: nothing), asked at most once in NODE_ANSWER_LASTS seconds."""
         with self._lock:
+            lock = self._asking.setdefault(node, threading.Lock())
+        with lock:  # whoever comes while somebody asks waits for the same answer
             asked, answer = self._answers.get(node, (float("-inf"), ""))
-        if self.clock() - asked > (NODE_ANSWER_LASTS if not answer else 0.0):
-            answer = ask()
-            with self._lock:
+            if self.clock() - asked > NODE_ANSWER_LASTS:
+                answer = ask()
                 self._answers[node] = (self.clock(), answer)
         return answer
 
@@ -164,7 +167,11 @@ class View:
 
     def owned_pods(self, uid: str) -> list[dict[str, Any]]:
         """The pods whose controller has this uid."""
-        return [pod for pod in self.objects("Pod") if any(o.get("uid") == uid and o.get("controller") for o in pod["metadata"].get("ownerReferences") or [])]
+        return [
+            pod
+            for pod in self.objects("Pod")
+            if any(o.get("uid") == uid and o.get("controller") for o in pod["metadata"].get("ownerReferences") or [])
+        ]
 
     def events(self, kind: str, name: str) -> list[dict[str, Any]]:
         """The events about an object, oldest first; empty when they may not be read."""
@@ -196,7 +203,8 @@ class View:
                 ready = condition(node, "Ready")
                 if ready and ready.get("status") != "True":
                     since = seconds_between(ready.get("lastTransitionTime"), self.now)
-                    return f"node {name} is NotReady since {ready.get('lastTransitionTime')}{ago(since)}: {ready.get('message') or ready.get('reason')}"
+                    why = ready.get("message") or ready.get("reason")
+                    return f"node {name} is NotReady since {ready.get('lastTransitionTime')}{ago(since)}: {why}"
         for event in reversed(self.events("Pod", pod["metadata"]["name"]) if not is_ready(pod) else []):
             if event.get("reason") in ("NodeNotReady", "TaintManagerEviction"):
                 since = seconds_between(event_stamp(event), self.now)
@@ -240,7 +248,13 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
 def event_stamp(event: Mapping[str, Any]) -> str:
     """When an event was last seen, as the server wrote it."""
     series = event.get("series") or {}
-    return str(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp") or "")
+    return str(
+        series.get("lastObservedTime")
+        or event.get("lastTimestamp")
+        or event.get("eventTime")
+        or event["metadata"].get("creationTimestamp")
+        or ""
+    )
 
 
 def event_time(event: Mapping[str, Any]) -> float:

@@ -129,3 +129,20 @@ def excerpt(answer: Answer, length: int = 160) -> str:
     text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", answer.text[:20000])
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 3] + "..."
+
+
+def mismatch(answer: Answer, status: int | list[int], body: str | list[str], headers: Mapping[str, str]) -> str:
+    """What is not as expected in an answer; empty when all is. headers: name to a regular expression."""
+    wanted = status if isinstance(status, list) else [status]
+    if answer.status not in wanted:
+        moved = f" to {answer.values('Location')[0]}" if answer.values("Location") else ""
+        return f"status {answer.status} {answer.reason}{moved}, expected {' or '.join(map(str, wanted))}: {excerpt(answer)}"
+    for marker in [body] if isinstance(body, str) else body:
+        if marker not in answer.text:
+            return f"status {answer.status}, but the body does not contain {marker!r}: {excerpt(answer)}"
+    for name, pattern in headers.items():
+        values = answer.values(name)
+        if not any(re.search(pattern, value) for value in values):
+            has = ", ".join(map(repr, values)) or "absent"
+            return f"status {answer.status}, but header {name} is {has}, expected to match {pattern!r}"
+    return ""

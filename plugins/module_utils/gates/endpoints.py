@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates import _pods
-from ansible_collections.stackgate.k3s.plugins.module_utils.gates._backends import backends
+from ansible_collections.stackgate.k3s.plugins.module_utils.gates._backends import Backend, backends
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._protocol import Condition, Observation, Suspect, failed, holds, waiting
-from ansible_collections.stackgate.k3s.plugins.module_utils.gates._view import View
+from ansible_collections.stackgate.k3s.plugins.module_utils.gates._view import View, is_ready
 
 
 @dataclass(kw_only=True)
@@ -39,7 +40,9 @@ class Endpoints(Condition):
             return holds(f"{len(alive)} ready")
         return self._short(alive, dead, service, pods, view)
 
-    def _short(self, alive: list, dead: dict, service: dict, pods: dict, view: View) -> Observation:  # type: ignore[type-arg]
+    def _short(
+        self, alive: list[Backend], dead: dict[Backend, str], service: dict[str, Any], pods: dict[str, dict[str, Any]], view: View
+    ) -> Observation:
         summary = f"{len(alive)}/{self.minimum} ready"
         if dead:
             # Kubernetes goes on sending connections there until it notices, so the Service is not in order even if enough others are.
@@ -50,7 +53,9 @@ class Endpoints(Condition):
         behind = [pod for pod in pods.values() if selector.items() <= (pod["metadata"].get("labels") or {}).items()]
         if not behind:
             wanted = ",".join(f"{k}={v}" for k, v in selector.items())
-            return waiting(f"{summary}; no pod has the labels {wanted}", hint="compare the Service's selector with the labels of the pod template")
-        unready = [pod for pod in behind if not _pods.is_ready(pod)]
+            return waiting(
+                f"{summary}; no pod has the labels {wanted}", hint="compare the Service's selector with the labels of the pod template"
+            )
+        unready = [pod for pod in behind if not is_ready(pod)]
         doing = ", ".join(_pods.activity(pod, view) for pod in unready[:3])
         return waiting(f"{summary}, {doing}" if doing else summary, suspects=tuple(Suspect(pod["metadata"]["name"]) for pod in unready))

@@ -22,19 +22,31 @@ class Http(Condition):
     """See the module's text and docs/gates.md."""
 
     ingress: str | None = field(default=None, metadata={"doc": "Ingress by whose own addresses to go: every one of them must answer."})
-    service: str | None = field(default=None, metadata={"doc": "Service to ask: every ready pod behind it must answer (through the API server)."})
+    service: str | None = field(
+        default=None, metadata={"doc": "Service to ask: every ready pod behind it must answer (through the API server)."}
+    )
     pod: str | None = field(default=None, metadata={"doc": "Pod to ask (through the API server)."})
-    url: str | None = field(default=None, metadata={"doc": "Address to ask from the control node.", "pattern": r"https?://\S+", "like": "http://... or https://..."})
-    port: int | str | None = field(default=None, metadata={"doc": "Port, by number or name; the only one of a Service, 80 or 443 of an Ingress when unset."})
+    url: str | None = field(
+        default=None,
+        metadata={"doc": "Address to ask from the control node.", "pattern": r"https?://\S+", "like": "http://... or https://..."},
+    )
+    port: int | str | None = field(
+        default=None, metadata={"doc": "Port, by number or name; the only one of a Service, 80 or 443 of an Ingress when unset."}
+    )
     scheme: Literal["http", "https"] = field(default="http", metadata={"doc": "How it is spoken to; the url's own when a url is given."})
     host: str | None = field(default=None, metadata={"doc": "Host header; the host of the Ingress' first rule when unset."})
     path: str = field(default="/", metadata={"doc": "Path and query.", "pattern": r"/\S*", "like": "/..."})
     method: str = field(default="GET", metadata={"doc": "HTTP method.", "pattern": "[A-Z]+", "like": "GET, HEAD, ..."})
     status: int | list[int] = field(default=200, metadata={"doc": "Status code or codes that are right. Redirects are not followed."})
     body: str | list[str] = field(default_factory=list, metadata={"doc": "Text or texts that the body must contain."})
-    headers: dict[str, str] = field(default_factory=dict, metadata={"doc": "Header name to a regular expression that its value must match somewhere."})
+    headers: dict[str, str] = field(
+        default_factory=dict, metadata={"doc": "Header name to a regular expression that its value must match somewhere."}
+    )
     tls_name: str | None = field(default=None, metadata={"doc": "Name that the certificate must carry; the host when unset."})
-    ca_cert: str | None = field(default=None, metadata={"doc": "Authority that has signed the certificate: PEM text or a file of the control node; the system's when unset."})
+    ca_cert: str | None = field(
+        default=None,
+        metadata={"doc": "Authority that has signed the certificate: PEM text or a file of the control node; the system's when unset."},
+    )
     tls_verify: bool = field(default=True, metadata={"doc": "Whether the certificate is checked."})
     request_timeout: float = field(default=5.0, metadata={"doc": "Seconds for one answer.", "above": 0})
 
@@ -62,19 +74,25 @@ class Http(Condition):
             found = _reach.doors(self._target(), view)
         except _reach.NoDoor as none:
             return none.observation
-        answers = []
-        for door in found:
-            try:
-                answer = _web.exchange(door, self.method, self._path(), tls=self._tls(), timeout=self.request_timeout)
-            except StackgateError as error:
-                return waiting(f"{error.seen}{self._node(door, view)}", hint=error.hint, suspects=door.suspects)
-            wrong = self._wrong(answer)
+        results = _reach.each(found, self._ask)
+        for door, result in zip(found, results, strict=True):
+            if isinstance(result, StackgateError):
+                return waiting(f"{result.seen}{self._node(door, view)}", hint=result.hint, suspects=door.suspects)
+            wrong = _web.mismatch(result, self.status, self.body, self.headers)
             if wrong:
-                return waiting(f"{door.label}: {wrong}", suspects=door.suspects, data={"status": answer.status})
-            answers.append(answer)
+                return waiting(f"{door.label}: {wrong}", suspects=door.suspects, data={"status": result.status})
+        answers = [result for result in results if isinstance(result, _web.Answer)]
         slowest = max(answer.seconds for answer in answers)
         by = found[0].label if len(found) == 1 else f"{len(found)} ways"
-        return holds(f"{answers[0].status} from {by} in {slowest * 1000:.0f} ms", data={"status": answers[0].status, "seconds": round(slowest, 3)})
+        return holds(
+            f"{answers[0].status} from {by} in {slowest * 1000:.0f} ms", data={"status": answers[0].status, "seconds": round(slowest, 3)}
+        )
+
+    def _ask(self, door: _reach.Door) -> _web.Answer | StackgateError:
+        try:
+            return _web.exchange(door, self.method, self._path(), tls=self._tls(), timeout=self.request_timeout)
+        except StackgateError as error:
+            return error
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
@@ -97,18 +115,3 @@ class Http(Condition):
         pod = view.get("Pod", door.pod) if door.pod else None
         trouble = view.node_trouble(pod) if pod else ""
         return f"; {trouble}" if trouble else ""
-
-    def _wrong(self, answer: _web.Answer) -> str:
-        """What is not as expected in an answer; empty when all is."""
-        wanted = self.status if isinstance(self.status, list) else [self.status]
-        if answer.status not in wanted:
-            moved = f" to {answer.values('Location')[0]}" if answer.values("Location") else ""
-            return f"status {answer.status} {answer.reason}{moved}, expected {' or '.join(map(str, wanted))}: {_web.excerpt(answer)}"
-        for marker in [self.body] if isinstance(self.body, str) else self.body:
-            if marker not in answer.text:
-                return f"status {answer.status}, but the body does not contain {marker!r}: {_web.excerpt(answer)}"
-        for name, pattern in self.headers.items():
-            values = answer.values(name)
-            if not any(re.search(pattern, value) for value in values):
-                return f"status {answer.status}, but header {name} is {', '.join(map(repr, values)) or 'absent'}, expected to match {pattern!r}"
-        return ""

@@ -26,7 +26,11 @@ class Ingress(Condition):
         return f"ingress {self.name}"
 
     def expected(self) -> str:
-        return f"Ingress {self.name} exists" + (f" with class {self.ingress_class}" if self.ingress_class else "") + (" and has an address" if self.address else "")
+        return (
+            f"Ingress {self.name} exists"
+            + (f" with class {self.ingress_class}" if self.ingress_class else "")
+            + (" and has an address" if self.address else "")
+        )
 
     def observe(self, view: View) -> Observation:
         ingress = view.get("Ingress", self.name)
@@ -38,7 +42,9 @@ class Ingress(Condition):
             return failed(f"its class is {has or 'unset'}, expected {self.ingress_class}", hint="set stackgate_ingress_class")
         found = addresses(ingress)
         if self.address and not found:
-            hint = f"does an ingress controller serve class {has}? kubectl get ingressclass; address: false where it never writes an address"
+            hint = (
+                f"does an ingress controller serve class {has}? kubectl get ingressclass; address: false where it never writes an address"
+            )
             return waiting(f"class {has or 'unset'}, its controller has given it no address", hint=hint)
         return holds(f"class {has or 'unset'}" + (f", at {', '.join(found)}" if found else ""))
 

@@ -33,22 +33,26 @@ class Job(Condition):
         if (condition(job, "Complete") or {}).get("status") == "True":
             return holds(f"complete since {status.get('completionTime')}")
         pods = view.owned_pods(job["metadata"]["uid"])
-        ended = (condition(job, "Failed") or condition(job, "FailureTarget") or {})
+        ended = condition(job, "Failed") or condition(job, "FailureTarget") or {}
         if ended.get("status") == "True":
             broken = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Failed"] or pods
             return failed(
                 f"failed: {ended.get('reason')}: {ended.get('message')}{_last_ending(broken)}",
-                hint=f"read the log below, repair the cause, delete the Job and run again: kubectl -n {view.namespace} delete job {self.name}",
+                hint=f"read the log below, repair the cause, then kubectl -n {view.namespace} delete job {self.name} and run again",
                 suspects=tuple(Suspect(pod["metadata"]["name"]) for pod in broken[-1:]),
                 objects=(("Job", self.name),),
                 data={"reason": ended.get("reason")},
             )
         if (job.get("spec") or {}).get("suspend"):
-            return waiting("suspended", hint=f"kubectl -n {view.namespace} patch job {self.name} -p '{{\"spec\":{{\"suspend\":false}}}}'")
+            return waiting("suspended", hint=f'kubectl -n {view.namespace} patch job {self.name} -p \'{{"spec":{{"suspend":false}}}}\'')
         tries = int(status.get("failed", 0))
-        counts = f"{status.get('succeeded', 0)}/{job['spec'].get('completions', 1)} succeeded" + (f", {tries} failed so far" if tries else "")
+        counts = f"{status.get('succeeded', 0)}/{job['spec'].get('completions', 1)} succeeded" + (
+            f", {tries} failed so far" if tries else ""
+        )
         active = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")]
-        verdict = _pods.judge([pod for pod in active if (pod.get("status") or {}).get("phase") != "Running" or _restarted(pod)], view, counts)
+        verdict = _pods.judge(
+            [pod for pod in active if (pod.get("status") or {}).get("phase") != "Running" or _restarted(pod)], view, counts
+        )
         if verdict.state == "failed":
             return verdict
         refused = _pods.creation_trouble("Job", self.name, view) if not active else None

@@ -14,6 +14,7 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.gates._view import V
 
 CLAIM = "PersistentVolumeClaim"
 LATE = "WaitForFirstConsumer"
+LATE_TEXT = f"Pending until its first pod ({LATE}), as it should be"
 
 
 @dataclass(kw_only=True)
@@ -66,7 +67,9 @@ def claim_state(claim: Mapping[str, Any], view: View) -> Observation:
                 return waiting(f"has {got}, wanted {wanted}: {_resizing(status)}", objects=objects)
             return holds(f"bound to {spec.get('volumeName')}, {got}")
         case "Lost":
-            return failed(f"Lost: its volume {spec.get('volumeName')} is gone", hint="restore from a backup into a new claim", objects=objects)
+            return failed(
+                f"Lost: its volume {spec.get('volumeName')} is gone", hint="restore from a backup into a new claim", objects=objects
+            )
     return _pending(claim, view, objects)
 
 
@@ -76,8 +79,6 @@ def _pending(claim: Mapping[str, Any], view: View, objects: tuple[tuple[str, str
     if wanted == "":
         return waiting("Pending: storageClassName is empty, so a volume must be made by hand", objects=objects)
     classes = view.readable("StorageClass")
-    events = view.events(CLAIM, name)
-    newest = _pods.short(events[-1].get("message") or "") if events else ""
     known = {c["metadata"]["name"]: c for c in classes or []}
     if classes is not None and wanted and wanted not in known:
         listed = ", ".join(known) or "none"
@@ -86,14 +87,19 @@ def _pending(claim: Mapping[str, Any], view: View, objects: tuple[tuple[str, str
             hint="set stackgate_storage_class (or the role's) to one of them",
             objects=objects,
         )
-    if classes is None and newest.startswith("storageclass.storage.k8s.io") and "not found" in newest:
-        return failed(f"storage class {wanted} does not exist ({newest})", hint="set stackgate_storage_class to one that exists", objects=objects)
     if not wanted and (classes == [] or (classes and not any(_is_default(c) for c in classes))):
         return failed("names no storage class, and the cluster has no default one", hint="set stackgate_storage_class", objects=objects)
     users = [pod["metadata"]["name"] for pod in view.objects("Pod") if _uses(pod, name)]
-    late = known[wanted].get("volumeBindingMode") == LATE if wanted in known else bool(events) and events[-1].get("reason") == LATE
-    if late and not users:
-        return holds(f"Pending until its first pod ({LATE}), as it should be")
+    if wanted in known and known[wanted].get("volumeBindingMode") == LATE and not users:
+        return holds(LATE_TEXT)
+    events = view.events(CLAIM, name)
+    if events and events[-1].get("reason") == LATE and not users:
+        return holds(LATE_TEXT)
+    newest = _pods.short(events[-1].get("message") or "") if events else ""
+    if classes is None and newest.startswith("storageclass.storage.k8s.io") and "not found" in newest:
+        return failed(
+            f"storage class {wanted} does not exist ({newest})", hint="set stackgate_storage_class to one that exists", objects=objects
+        )
     by = f" for {', '.join(users[:3])}" if users else ""
     at = f" ({event_stamp(events[-1])})" if events else ""
     return waiting(f"Pending{by}: {newest or 'nothing said yet'}{at}", objects=objects)
@@ -113,7 +119,19 @@ def _resizing(status: Mapping[str, Any]) -> str:
     return "; ".join(found) or "the volume has not been resized yet"
 
 
-UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50}
+UNITS = {
+    "": 1.0,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+    "P": 1e15,
+    "Ki": 2.0**10,
+    "Mi": 2.0**20,
+    "Gi": 2.0**30,
+    "Ti": 2.0**40,
+    "Pi": 2.0**50,
+}
 
 
 def quantity(text: str) -> float:

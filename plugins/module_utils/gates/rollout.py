@@ -129,7 +129,9 @@ class Rollout(Condition):
             return self._held_up(stale, strategy, spec, summary, view) or verdict
         return verdict
 
-    def _held_up(self, stale: list[dict[str, Any]], strategy: Mapping[str, Any], spec: Mapping[str, Any], summary: str, view: View) -> Observation | None:
+    def _held_up(
+        self, stale: list[dict[str, Any]], strategy: Mapping[str, Any], spec: Mapping[str, Any], summary: str, view: View
+    ) -> Observation | None:
         """Old pods that the controller will not replace by itself."""
         names = " ".join(pod["metadata"]["name"] for pod in stale)
         command = f"kubectl -n {view.namespace} delete pod {names}"
@@ -229,7 +231,9 @@ class Rollout(Condition):
         try:
             wanted = pinned or view.session.digest(image)
         except StackgateError as error:
-            return waiting(f"the digest of {image} cannot be compared: {error.seen}", hint="see that the registry runs, or set verify_images: false")
+            return waiting(
+                f"the digest of {image} cannot be compared: {error.seen}", hint="see that the registry runs, or set verify_images: false"
+            )
         if running == wanted:
             return None
         return failed(
@@ -251,9 +255,11 @@ class Rollout(Condition):
                     oom = next((t for t in _pods.troubles(pod, view) if t.fatal), None)
                     if oom:
                         return failed(oom.text, hint=oom.hint, suspects=oom.suspects)
-                    why = f"has restarted {restarts} time{'s' if restarts != 1 else ''}" if restarts else "has no readiness probe"
+                    times = f"{restarts} time{'s' if restarts != 1 else ''}"
+                    why = f"has restarted {times} and" if restarts else "has no readiness probe and"
+                    here_since = f"{why} runs for {duration(runs)}, trusted after {self.settle:.0f} s"
                     return waiting(
-                        f"{_pods.label(pod)}, container {spec['name']} {why} and runs for {duration(runs)}; it is trusted after {self.settle:.0f} s",
+                        f"{_pods.label(pod)}, container {spec['name']} {here_since}",
                         suspects=(Suspect(pod["metadata"]["name"], (spec["name"],)),),
                     )
         return None
@@ -261,7 +267,11 @@ class Rollout(Condition):
 
 def _alive(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Pods that count: not on their way out, and not evicted or ended and waiting to be swept up."""
-    return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp") and (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")]
+    return [
+        pod
+        for pod in pods
+        if not pod["metadata"].get("deletionTimestamp") and (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")
+    ]
 
 
 def ordinal(pod: Mapping[str, Any]) -> int:

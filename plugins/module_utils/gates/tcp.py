@@ -23,7 +23,9 @@ REFUSAL = 0.05
 class Tcp(Condition):
     """See the module's text and docs/gates.md."""
 
-    service: str | None = field(default=None, metadata={"doc": "Service to connect to: every ready pod behind it must accept (through the API server)."})
+    service: str | None = field(
+        default=None, metadata={"doc": "Service to connect to: every ready pod behind it must accept (through the API server)."}
+    )
     pod: str | None = field(default=None, metadata={"doc": "Pod to connect to (through the API server)."})
     address: str | None = field(default=None, metadata={"doc": "Address or name to connect to from the control node."})
     port: int | str = field(metadata={"doc": "Port, by number or (Service, pod) by name."})
@@ -50,13 +52,15 @@ class Tcp(Condition):
             found = _reach.doors(self._target(), view)
         except _reach.NoDoor as none:
             return none.observation
-        for door in found:
-            wrong = self._wrong(door)
+        for door, wrong in zip(found, _reach.each(found, self._wrong), strict=True):
             if wrong:
                 pod = view.get("Pod", door.pod) if door.pod else None
                 node = view.node_trouble(pod) if pod else ""
                 return waiting(f"{door.label}: {wrong}" + (f"; {node}" if node else ""), suspects=door.suspects)
-        return holds(f"{len(found)} accept{'s' if len(found) == 1 else ''} connections" + (f" and answer{'s' if len(found) == 1 else ''} as expected" if self.expect else ""))
+        return holds(
+            f"{len(found)} accept{'s' if len(found) == 1 else ''} connections"
+            + (f" and answer{'s' if len(found) == 1 else ''} as expected" if self.expect else "")
+        )
 
     def _wrong(self, door: _reach.Door) -> str:
         """What is wrong with one way in; empty when nothing is."""
