@@ -73,7 +73,9 @@ def main() -> int:
 
     reports = sorted((PROJECT / "tests/output/junit").glob("*.xml"))
     found = evidence(reports)
-    wanted = {one: text for one, text in requirements(PROJECT / "tests/acceptance/requirements.yml").items() if one.startswith(options.only)}
+    wanted = {
+        one: text for one, text in requirements(PROJECT / "tests/acceptance/requirements.yml").items() if one.startswith(options.only)
+    }
     if not wanted:
         print(f"expected: a prefix of an id, such as WE or WE-L; seen: {options.only}", file=sys.stderr)
         return 2

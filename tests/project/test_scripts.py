@@ -59,7 +59,10 @@ def test_the_ids_are_complete() -> None:
 
 def test_progress_ends_with_the_status_of_its_command_and_shows_the_end_of_a_failure() -> None:
     done = subprocess.run(
-        [PROJECT / "scripts/progress.sh", "Trying", "bash", "-c", "echo what went wrong; exit 7"], capture_output=True, text=True, check=False
+        [PROJECT / "scripts/progress.sh", "Trying", "bash", "-c", "echo what went wrong; exit 7"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 7
     assert "what went wrong" in done.stderr
@@ -84,5 +87,19 @@ def test_a_marker_with_an_unknown_id_stops_the_run(tmp_path: Path) -> None:
 
 def test_make_alone_explains_every_target() -> None:
     shown = subprocess.run(["make", "-s"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
-    for target in ("up", "cluster", "cluster-down", "node-off", "deploy", "status", "destroy", "lint", "sanity", "unit", "molecule", "test", "build"):
+    for target in (
+        "up",
+        "cluster",
+        "cluster-down",
+        "node-off",
+        "deploy",
+        "status",
+        "destroy",
+        "lint",
+        "sanity",
+        "unit",
+        "molecule",
+        "test",
+        "build",
+    ):
         assert f"\n  {target} " in shown, target

@@ -1,0 +1,105 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pods from the inside (testinfra), and what the API server says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import testinfra
+from instance import Instance
+from testinfra.host import Host
+
+
+@pytest.fixture
+def inside(instance: Instance) -> Callable[[str], Host]:
+    """The first running pod of a component, as a host that commands can be run on."""
+
+    def host(component: str, container: str = "") -> Host:
+        pods = [pod for pod in instance.pods(f"app.kubernetes.io/component={component}") if pod["status"]["phase"] == "Running"]
+        assert pods, f"no pod of {component} runs in {instance.namespace}"
+        name = pods[0]["metadata"]["name"]
+        chosen = container or pods[0]["spec"]["containers"][0]["name"]
+        return testinfra.get_host(f"kubectl://{name}?namespace={instance.namespace}&container={chosen}&kubeconfig={instance.kubeconfig}")
+
+    return host
+
+
+@pytest.mark.covers("WE-F28")
+def test_every_pod_is_ready_and_none_was_restarted_by_its_container(instance: Instance) -> None:
+    pods = instance.pods()
+    assert pods
+    for pod in pods:
+        ready = {one["type"]: one["status"] for one in pod["status"]["conditions"]}["Ready"]
+        assert ready == "True", pod["metadata"]["name"]
+        for container in pod["status"]["containerStatuses"]:
+            # A container that its node took down with it (exit code 255, reason Unknown) did nothing wrong.
+            last = (container.get("lastState") or {}).get("terminated") or {}
+            assert container["restartCount"] == 0 or last.get("reason") == "Unknown", pod["metadata"]["name"]
+
+
+@pytest.mark.covers("WE-F30")
+def test_every_container_asks_for_what_it_needs(instance: Instance) -> None:
+    for pod in instance.pods():
+        assert pod["status"]["qosClass"] != "BestEffort", pod["metadata"]["name"]
+        for container in pod["spec"]["containers"]:
+            resources = container.get("resources") or {}
+            assert resources.get("requests", {}).get("cpu"), pod["metadata"]["name"]
+            assert resources.get("limits", {}).get("memory"), pod["metadata"]["name"]
+
+
+@pytest.mark.covers("WE-L08")
+def test_every_serving_container_is_watched_by_the_kubelet(instance: Instance) -> None:
+    for pod in instance.pods():
+        for container in pod["spec"]["containers"]:
+            assert container.get("readinessProbe") or container.get("livenessProbe"), f"{pod['metadata']['name']}/{container['name']}"
+
+
+@pytest.mark.covers("WE-L09")
+def test_replicas_are_spread_over_the_nodes(instance: Instance) -> None:
+    for deployment in instance.objects("apps/v1", "Deployment"):
+        wanted = deployment["spec"]["replicas"]
+        selector = ",".join(f"{key}={value}" for key, value in deployment["spec"]["selector"]["matchLabels"].items())
+        nodes = {pod["spec"]["nodeName"] for pod in instance.pods(selector)}
+        if wanted > 1:
+            assert len(nodes) > 1, deployment["metadata"]["name"]
+
+
+@pytest.mark.covers("WE-F06")
+def test_each_component_is_of_the_kind_that_it_needs(instance: Instance) -> None:
+    stateful = {item["metadata"]["name"] for item in instance.objects("apps/v1", "StatefulSet")}
+    stateless = {item["metadata"]["name"] for item in instance.objects("apps/v1", "Deployment")}
+    assert {"postgresql", "redis"} <= stateful
+    assert "nginx" in stateless
+
+
+def test_nothing_runs_as_root(inside: Callable[[str], Host]) -> None:
+    for component in ("nginx", "postgresql", "redis"):
+        assert inside(component).check_output("id -u") != "0", component
+
+
+@pytest.mark.covers("WE-F22")
+def test_nginx_finds_its_configuration_valid(inside: Callable[[str], Host]) -> None:
+    assert inside("nginx").run("nginx -t -q").rc == 0
+
+
+def test_the_root_file_systems_cannot_be_written(inside: Callable[[str], Host]) -> None:
+    for component in ("nginx", "postgresql", "redis"):
+        assert inside(component).run("touch /probe").rc != 0, component
+
+
+def test_no_secret_is_in_a_command_line(instance: Instance, inside: Callable[[str], Host]) -> None:
+    import base64
+
+    values = {
+        base64.b64decode(value).decode(errors="replace")
+        for secret in instance.objects("v1", "Secret")
+        for key, value in (secret.get("data") or {}).items()
+        if "password" in key or "uri" in key or "key" in key
+    }
+    secrets_ = {value for value in values if len(value) >= 12}
+    assert secrets_
+    for component in ("nginx", "postgresql", "redis"):
+        lines = inside(component).check_output("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
+        assert not [value for value in secrets_ if value in lines], component

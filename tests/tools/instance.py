@@ -1,0 +1,206 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The instance that the acceptance tests look at: where it is, what is in its namespace, and runs of site.yml on it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kubernetes import client, config
+from kubernetes.dynamic import DynamicClient
+
+PROJECT = Path(__file__).resolve().parents[2]
+CACHE = Path(os.environ.get("STACKGATE_CACHE") or Path.home() / ".cache/stackgate")
+
+# Everything that a stack may consist of. Not looked at: what the cluster rewrites at any time (Event, Lease, EndpointSlice).
+KINDS = (
+    ("v1", "ConfigMap"),
+    ("v1", "Secret"),
+    ("v1", "Service"),
+    ("v1", "ServiceAccount"),
+    ("v1", "PersistentVolumeClaim"),
+    ("v1", "Pod"),
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "StatefulSet"),
+    ("apps/v1", "ReplicaSet"),
+    ("batch/v1", "Job"),
+    ("batch/v1", "CronJob"),
+    ("networking.k8s.io/v1", "Ingress"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
+    ("policy/v1", "PodDisruptionBudget"),
+    ("rbac.authorization.k8s.io/v1", "Role"),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a playbook.
+
+    changed: the tasks that reported a change, as (host, task, diff).
+    failed:  the messages of failed tasks.
+    recap:   ok, changed, failures, ... by host.
+    """
+
+    status: int
+    output: str
+    seconds: float
+    changed: list[tuple[str, str, Any]]
+    failed: list[str]
+    recap: dict[str, dict[str, int]]
+    plays: list[str]
+
+    def total(self, what: str) -> int:
+        return sum(host[what] for host in self.recap.values())
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One deployed stack. Every field can be set by an environment variable: STACKGATE_INSTANCE, STACKGATE_INVENTORY, ..."""
+
+    name: str
+    inventory: Path
+    kubeconfig: Path
+    namespace: str
+    domain: str
+    ingress_address: str = field(default="")
+
+    @staticmethod
+    def from_environment() -> Instance:
+        def given(name: str, default: str) -> str:
+            return os.environ.get(f"STACKGATE_{name}") or default
+
+        name = given("INSTANCE", "wesago-local")
+        return Instance(
+            name=name,
+            inventory=PROJECT / given("INVENTORY", "inventories/local"),
+            kubeconfig=Path(given("KUBECONFIG", str(CACHE / "kubeconfig"))),
+            namespace=given("NAMESPACE", name),
+            domain=given("DOMAIN", "k3s"),
+            ingress_address=given("INGRESS", ""),
+        )
+
+    # -- the cluster ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def api(self) -> client.ApiClient:
+        return config.new_client_from_config(str(self.kubeconfig))
+
+    @cached_property
+    def core(self) -> client.CoreV1Api:
+        return client.CoreV1Api(self.api)
+
+    @cached_property
+    def dynamic(self) -> DynamicClient:
+        return DynamicClient(self.api)
+
+    def objects(self, api_version: str, kind: str, **query: Any) -> list[dict[str, Any]]:
+        """All objects of one kind in the namespace."""
+        found = self.dynamic.resources.get(api_version=api_version, kind=kind).get(namespace=self.namespace, **query)
+        return [item.to_dict() for item in found.items]
+
+    def versions(self) -> dict[str, str]:
+        """The resourceVersion of every object in the namespace, by Kind/name."""
+        return {
+            f"{kind}/{item['metadata']['name']}": item["metadata"]["resourceVersion"]
+            for api_version, kind in KINDS
+            for item in self.objects(api_version, kind)
+        }
+
+    def pods(self, selector: str = "") -> list[dict[str, Any]]:
+        """The pods that are meant to stay: those of finished Jobs are left out."""
+        pods = self.objects("v1", "Pod", label_selector=selector)
+        return [pod for pod in pods if pod["status"].get("phase") not in ("Succeeded", "Failed")]
+
+    def secret(self, name: str, key: str) -> str:
+        data = self.core.read_namespaced_secret(name, self.namespace).data or {}
+        return base64.b64decode(data[key]).decode()
+
+    @cached_property
+    def hosts(self) -> dict[str, str]:
+        """Ingress name by host name."""
+        return {
+            rule["host"]: item["metadata"]["name"]
+            for item in self.objects("networking.k8s.io/v1", "Ingress")
+            for rule in item["spec"]["rules"]
+        }
+
+    @cached_property
+    def address(self) -> str:
+        """The address that the ingress controller gave the instance's Ingresses."""
+        if self.ingress_address:
+            return self.ingress_address
+        for item in self.objects("networking.k8s.io/v1", "Ingress"):
+            for entry in (item.get("status", {}).get("loadBalancer") or {}).get("ingress") or []:
+                if entry.get("ip"):
+                    return str(entry["ip"])
+        raise AssertionError(f"no Ingress in namespace {self.namespace} has an address")
+
+    # -- playbooks --------------------------------------------------------------------------------------------------------
+
+    def play(
+        self, *arguments: str, playbook: str = "site.yml", override: Mapping[str, Any] | None = None, directory: Path | None = None
+    ) -> Run:
+        """ansible-playbook on this instance. `override` is what a user would write into host_vars; `directory` holds it."""
+        inventories = ["-i", str(self.inventory)]
+        if override is not None:
+            assert directory is not None
+            (directory / "host_vars").mkdir(parents=True, exist_ok=True)
+            (directory / "host_vars" / f"{self.name}.yml").write_text(yaml.safe_dump(dict(override)))
+            (directory / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": {self.name: None}}}))
+            inventories += ["-i", str(directory)]
+        return run_playbook([playbook, *inventories, "--limit", self.name, *arguments])
+
+
+def run_playbook(arguments: Sequence[str]) -> Run:
+    """ansible-playbook with its results as data."""
+    environment = dict(
+        os.environ,
+        ANSIBLE_CONFIG=str(PROJECT / "ansible.cfg"),
+        ANSIBLE_STDOUT_CALLBACK="ansible.posix.json",
+        ANSIBLE_NOCOLOR="1",
+        PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    )
+    began = time.monotonic()
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-playbook")), *arguments],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    seconds = time.monotonic() - began
+    return parse_run(done.returncode, done.stdout, done.stderr, seconds)
+
+
+def parse_run(status: int, stdout: str, stderr: str, seconds: float) -> Run:
+    """The output of the json callback, between whatever else was printed."""
+    output = stdout + stderr
+    start = re.search(r"^\{$", stdout, re.MULTILINE)
+    if start is None:  # ansible-playbook gave up before the first play
+        return Run(status, output, seconds, [], [output.strip()], {}, [])
+    report, _end = json.JSONDecoder().raw_decode(stdout[start.start() :])
+    changed, failed, plays = [], [], []
+    for play in report["plays"]:
+        plays.append(play["play"]["name"])
+        for task in play["tasks"]:
+            for host, result in task["hosts"].items():
+                if result.get("changed"):
+                    changed.append((host, task["task"]["name"], result.get("diff")))
+                if result.get("failed") or result.get("unreachable"):
+                    failed.append(str(result.get("msg", result)))
+    return Run(status, output, seconds, changed, failed, report["stats"], plays)
