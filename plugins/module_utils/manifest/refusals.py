@@ -26,6 +26,8 @@ FIXED = ("immutable", "are forbidden", "may not change", "cannot change roleRef"
 CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]+)"')
 # A value quoted out of a Go structure by the structured merge; the type is what helps.
 GO_VALUE = re.compile(r"&value\.valueUnstructured\{Value:(?P<value>.*?)\}")
+# Whole pod templates are quoted this way; they say nothing new, and may hold what nobody should read.
+LONG_VALUE = re.compile(r"Invalid value: [{\[].{120,}[}\]](?=: )", re.DOTALL)
 MAX_WORDS = 1500
 
 
@@ -146,6 +148,7 @@ def _conflict(cause: Mapping[str, Any], key: Key, body: Mapping[str, Any]) -> Pr
 def _clean(words: str, body: Mapping[str, Any]) -> str:
     """The server's words at a readable length, without any value of a Secret."""
     words = GO_VALUE.sub(lambda found: found["value"], words)
+    words = LONG_VALUE.sub("Invalid value: (...)", words)
     if body.get("kind") == "Secret":
         for value in (body.get("data") or {}).values():
             for text in _spellings(value):
