@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""python -m embedded_cluster check|build|up|stop|remove|node NUMBER STATE < settings.json
+"""python -m embedded_cluster check|build|up|stop|remove|node NAME off|on|cut|heal < settings.json
 
 Prints a line for every step, and as the last one `changed` or `unchanged`. Errors go to standard error.
 """
@@ -45,8 +45,8 @@ def main(arguments: list[str]) -> int:
                 changed = lifecycle.down(wanted, keep_data=True)
             case ["remove"]:
                 changed = lifecycle.down(wanted, keep_data=False)
-            case ["node", number, ("off" | "on" | "cut" | "healed") as state]:
-                changed = lifecycle.set_node(wanted, int(number), state)
+            case ["node", number, ("off" | "on" | "cut" | "heal") as state]:
+                changed = lifecycle.set_node(wanted, number, state)
             case _:
                 print(__doc__, file=sys.stderr)
                 return 2

@@ -138,10 +138,13 @@ def down(settings: Settings, keep_data: bool) -> bool:
     return changed
 
 
-def set_node(settings: Settings, number: int, state: str) -> bool:
-    """Bring one node into a state: off (power cut), on, cut (cable), healed. Whether it was in another."""
-    if number not in settings.node_numbers:
-        raise StackgateError(f"a node from 1 to {settings.nodes}", str(number), "choose another with local_cluster_node")
+def set_node(settings: Settings, name: str, state: str) -> bool:
+    """Power one node, given by name or number, off or on; cut its cable or heal it. Whether that changed anything."""
+    numbers = {settings.node_name(number): number for number in settings.node_numbers}
+    numbers |= {str(number): number for number in settings.node_numbers}
+    if name not in numbers:
+        raise StackgateError(f"local_cluster_node is a node of the cluster: {', '.join(map(settings.node_name, settings.node_numbers))}", repr(name))
+    number = numbers[name]
     found, _missing = programs.locate(settings)
     cgroups = Cgroups()
     with _lock(settings):
@@ -159,10 +162,10 @@ def set_node(settings: Settings, number: int, state: str) -> bool:
             addons.wait_for_server(settings, cluster)
             _wait_for_node(settings, node, cluster)
             return changed
-        wanted = "up" if state == "healed" else "cut"
+        wanted = "up" if state == "heal" else "cut"
         there = network.cable(settings, number)
         if there == "missing":
-            raise StackgateError(f"{node.name} is on", "it is off", f"switch it on first: local_cluster_node={number}, local_cluster_node_state=on")
+            raise StackgateError(f"{node.name} is on", "it is off", f"switch it on first: local_cluster_state=node_on")
         if there != wanted:
             network.set_cable(settings, number, wanted == "up")
         machine.say(f"{node.name}: its cable is {wanted}")
