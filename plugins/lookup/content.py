@@ -12,7 +12,7 @@ author:
   - The stackgate authors (@stackgate)
 description:
   - Reads all files below a directory of the control node and packs them into groups that fit into one ConfigMap each (1 MiB).
-  - A relative directory is searched beside the playbook and in the current directory.
+  - A relative directory is searched beside the playbook, one level above it, in the collection, and in the current directory.
 options:
   _terms:
     description: The directory. Exactly one.
@@ -55,6 +55,8 @@ from ansible.plugins.lookup import LookupBase
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.roles import content
 
+COLLECTION = Path(__file__).resolve().parents[2]
+
 
 class LookupModule(LookupBase):
     """See DOCUMENTATION."""
@@ -65,8 +67,11 @@ class LookupModule(LookupBase):
         if len(terms) != 1 or not terms[0]:
             raise AnsibleLookupError(f"stackgate.k3s.content: expected: one directory, seen: {', '.join(map(str, terms)) or 'none'}")
         directory = Path(str(terms[0])).expanduser()
-        places = [directory] if directory.is_absolute() else [Path(str((variables or {}).get("playbook_dir", "."))) / directory, directory]
-        found = next((place for place in places if place.is_dir()), places[0])
+        beside = Path(str((variables or {}).get("playbook_dir", ".")))
+        places = (
+            [directory] if directory.is_absolute() else [place / directory for place in (beside, beside.parent, COLLECTION, Path.cwd())]
+        )
+        found = next((place for place in places if place.is_dir()), places[-1])
         try:
             return [content.content(found, int(self.get_option("limit")))]
         except StackgateError as error:

@@ -105,4 +105,7 @@ def _missing(name: str) -> StackgateError:
 
 def _advice(name: str, lacking: Mapping[str, str]) -> str:
     pairs = " ".join(f"{key}={value}" for key, value in sorted(lacking.items()))
-    return f"namespace {name} lacks labels that this identity may not set; an administrator sets them by: kubectl label --overwrite namespace {name} {pairs}"
+    return (
+        f"namespace {name} lacks labels that this identity may not set; "
+        f"an administrator sets them by: kubectl label --overwrite namespace {name} {pairs}"
+    )
