@@ -338,18 +338,19 @@ class Engine:
         """Do what was planned. The parent comes first and last, so that no moment leaves an object that nobody would find."""
         on_record = applyset.group_kinds(recorded)
         during = on_record | final_kinds
-        complete = recorded is not None and during == on_record
+        written: set[str] | None = None
         for phase in range(len(PHASES)):
-            if phase > 0 and not complete:  # not before phase 0: it may have to create the namespace
+            if phase == 1 and (recorded is None or during != on_record):  # not before phase 0: it may have to create the namespace
                 self._apply_parent(during)
-                complete = True
+                written = during
             todo = [change for change in changes if change.write and phase_of(change.key.kind) == phase]
             self._await_kinds(todo)
             earlier = sum(change.write for change in changes if phase_of(change.key.kind) < phase)
             done = f"{earlier} of an earlier phase were applied, later ones were not"
             self._finish(self._each(self._write, todo)[1], len(changes), done)
         self._finish(self._each(self._delete, [change for change in leaving if change.action == DELETED])[1])
-        if during != final_kinds or not applyset.matches(recorded, self._parent_body(final_kinds)):
+        up_to_date = applyset.matches(recorded, self._parent_body(final_kinds)) if written is None else written == final_kinds
+        if not up_to_date:
             self._apply_parent(final_kinds)
 
     def _finish(self, problems: Sequence[refusals.Problem], total: int = 0, done: str = "others may have been deleted") -> None:

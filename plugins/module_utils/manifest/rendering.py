@@ -32,9 +32,6 @@ def error_lines(error: BaseException, text: str) -> list[int]:
     """The lines (from 1) that an error is about; empty when nothing tells."""
     last = len(text.splitlines())
     for cause in _chain(error):
-        number = getattr(cause, "lineno", None)
-        if isinstance(number, int) and 1 <= number <= last:
-            return [number]
         frames = [frame.lineno or 0 for frame in traceback.extract_tb(cause.__traceback__) if frame.filename in UNNAMED]
         if frames and 1 <= frames[-1] <= last:
             return [frames[-1]]

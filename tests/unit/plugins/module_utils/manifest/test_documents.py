@@ -37,8 +37,9 @@ def test_parse_leaves_dates_as_text():
 
 
 def test_parse_takes_lists_apart():
-    text = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n- {apiVersion: v1, kind: Secret, metadata: {name: b}}\n"
-    assert [document.title for document in documents.parse(text, "x")] == ["ConfigMap/a", "Secret/b"]
+    items = "".join(f"- {{apiVersion: v1, kind: {kind}, metadata: {{name: a}}}}\n" for kind in ("ConfigMap", "Secret"))
+    text = f"apiVersion: v1\nkind: List\nitems:\n{items}"
+    assert [document.title for document in documents.parse(text, "x")] == ["ConfigMap/a", "Secret/a"]
 
 
 def test_yaml_error_shows_the_line():

@@ -95,6 +95,25 @@ def test_a_field_that_left_the_manifest_is_removed(cluster):
     assert cluster.objects[("v1", "ConfigMap", "ns", "a")]["data"] == {"x": "1"}
 
 
+def test_the_parent_is_written_once_when_that_is_enough(cluster):
+    sent = []
+    cluster.refuse = lambda verb, document: sent.append(verb) if document["metadata"]["name"] == "web-applyset" else None
+    apply(cluster, config("a"))
+    assert sent == ["apply", "apply"]  # the rehearsal and the write
+    sent.clear()
+    apply(cluster, config("b"))
+    assert sent == []
+    apply(cluster, deployment("c"))
+    assert sent == ["apply", "apply", "apply"]  # the rehearsal, with both kinds, with one
+
+
+def test_the_parent_follows_changed_labels(cluster):
+    apply(cluster, config("a"))
+    moved = prepare.Component("web", "shop", "ns", "other-stack")
+    assert actions(apply(cluster, config("a"), component=moved))["ConfigMap/web-applyset"] == "changed"
+    assert cluster.objects[PARENT]["metadata"]["labels"]["app.kubernetes.io/part-of"] == "other-stack"
+
+
 def test_somebody_elses_change_is_put_back(cluster):
     apply(cluster, deployment("a", 2))
     edited = copy.deepcopy(cluster.objects[("apps/v1", "Deployment", "ns", "a")])
@@ -407,6 +426,26 @@ def test_a_deleted_statefulsets_claims_go_with_prune_volumes_and_no_others(clust
     volumes(cluster)
     apply(cluster, config("a"), prune_volumes=True)
     assert cluster.names("PersistentVolumeClaim") == ["data-db-extra", "data-db2-0"]
+
+
+def labelled_claim(cluster, name):
+    labels = {"app.kubernetes.io/instance": "shop", "app.kubernetes.io/component": "web"}
+    cluster.put({**claim(name), "metadata": {"name": name, "namespace": "ns", "labels": labels}})
+
+
+def test_pruning_one_statefulset_keeps_the_claims_of_another(cluster):
+    apply(cluster, statefulset("db"), statefulset("cache"))
+    labelled_claim(cluster, "data-db-0")
+    labelled_claim(cluster, "data-cache-0")
+    apply(cluster, statefulset("cache"), prune_volumes=True)
+    assert cluster.names("PersistentVolumeClaim") == ["data-cache-0"]
+
+
+def test_a_removal_finds_claims_of_a_statefulset_that_is_gone_already(cluster):
+    apply(cluster, config("a"))
+    labelled_claim(cluster, "data-db-0")
+    worker(cluster, prune_volumes=True).remove()
+    assert cluster.names("PersistentVolumeClaim") == []
 
 
 def test_a_statefulset_that_stays_keeps_its_claims(cluster):

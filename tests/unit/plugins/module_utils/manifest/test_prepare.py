@@ -112,6 +112,17 @@ def test_string_data_becomes_data():
     assert body["data"] == {"b": base64.b64encode(b"text").decode(), "c": "eA=="}
 
 
+def test_objects_that_share_a_part_by_an_anchor_stay_apart():
+    text = """
+kind: List
+items:
+- {apiVersion: v1, kind: Secret, metadata: {name: a}, data: &d {x: eA==}, stringData: {y: more}}
+- {apiVersion: v1, kind: Secret, metadata: {name: b}, data: *d}
+"""
+    found = prepare.prepare(documents.parse(text, "x"), WEB, scoped)
+    assert [sorted(item.body["data"]) for item in found] == [["x", "y"], ["x"]]
+
+
 def test_a_kind_defined_in_the_same_manifest_is_known(cluster):
     crd = {
         "apiVersion": "apiextensions.k8s.io/v1",
