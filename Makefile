@@ -26,7 +26,8 @@ REPORTS := tests/output/junit
 PYTHON_VERSION = $(shell $(BIN)/python -c 'import platform; print(".".join(platform.python_version_tuple()[:2]))')
 
 export PYTHON STACKGATE_CACHE
-export PATH := $(BIN):$(PATH)
+# kubectl of the embedded cluster comes last: one of your own is preferred.
+export PATH := $(BIN):$(PATH):$(STACKGATE_CACHE)/bin
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 # Progress reaches a pipe or a CI log line by line.
 export PYTHONUNBUFFERED := 1
@@ -51,7 +52,7 @@ deploy: venv ## deliver the stacks of INVENTORY (default: inventories/local), st
 
 .PHONY: addresses
 addresses: venv ## print where the stacks of INVENTORY answer and how to log in
-	@$(PLAYBOOK) playbooks/addresses.yml -i $(INVENTORY)
+	@ANSIBLE_CALLBACK_RESULT_FORMAT=yaml $(PLAYBOOK) playbooks/addresses.yml -i $(INVENTORY) $(if $(filter addresses,$(MAKECMDGOALS)),$(ARGS))
 
 .PHONY: status
 status: venv ## what every gate sees now; changes nothing
@@ -86,13 +87,14 @@ node-off node-on node-cut node-heal:
 test: lint sanity unit manifests molecule build ## everything that must pass before a change is taken in
 
 .PHONY: lint
-lint: venv ## ansible-lint (profile production), yamllint, ruff, mypy
+lint: venv ## ansible-lint (profile production), yamllint, ruff, mypy; changelog and generated pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/yamllint --strict .
 	$(BIN)/ansible-lint --offline --nocolor
 	$(BIN)/antsibull-changelog lint
+	$(BIN)/python scripts/docs.py --check
 
 .PHONY: sanity
 sanity: venv ## ansible-test sanity
