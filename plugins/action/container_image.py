@@ -47,7 +47,7 @@ class ActionModule(StackgateAction):
         catalogue = Catalogue(options["images_dirs"], options["arguments"], options["bases"])
         wanted = [(item, catalogue.get(item)) for item in dict.fromkeys([name] if listed is None else listed)]
         registry = self._registry(options)
-        registry.ping()
+        registry.wait(options["timeout"])
         plan = delivery.plan(wanted, registry)
         builder = Builder(Path(options["cache_dir"]).expanduser() / "buildah", registry, apt_sources=options["apt_sources"])
         result: dict[str, Any] = {

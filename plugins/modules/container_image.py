@@ -80,6 +80,11 @@ options:
       - Images that are replaced by one from elsewhere, a mapping of image to reference.
       - The default is the variable C(stackgate_image_bases), then none. Set that variable rather than this option.
     type: dict
+  timeout:
+    description:
+      - Seconds that the registry may take to answer, if it is just being started.
+    type: float
+    default: 5
   apt_sources:
     description:
       - Sources of Debian packages for builds, in either format of apt, instead of this machine's own.

@@ -23,7 +23,7 @@ from typing import IO
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.images import apt, lending
-from ansible_collections.stackgate.k3s.plugins.module_utils.images.containerfile import TAIL, Steps
+from ansible_collections.stackgate.k3s.plugins.module_utils.images.containerfile import Steps
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.context import CONTAINERFILE, PREFIX, External, Image, stage
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.process import Processes
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.registry import Registry
@@ -300,7 +300,7 @@ class Builder:
                 work.steps.failure(),
                 f"correct the step; the whole output is in {self.log_path(image)}",
                 time.monotonic() - work.began,
-                {"image": image.name, "step": work.steps.current, "output": list(work.steps.tail)[-TAIL:]},
+                {"image": image.name, "step": work.steps.current},
             )
 
 
@@ -316,11 +316,12 @@ def local(image: Image) -> str:
 
 def superseded(listed: Iterable[str], wanted: set[str], last: Mapping[str, str]) -> list[str]:
     """Of the images in the storage, those to remove: ours that are neither wanted (`<name>:<tag>`) nor the last pushed of their name."""
+    ours = f"localhost/{PREFIX}/"
     old = []
     for full in listed:
-        place, _slash, short = full.rpartition(f"localhost/{PREFIX}/")
+        short = full.removeprefix(ours)
         name, _colon, tag = short.partition(":")
-        if not place and name != full and short not in wanted and last.get(name) != tag:
+        if full.startswith(ours) and short not in wanted and last.get(name) != tag:
             old.append(full)
     return old
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 # Lines of a failed step that an error carries.
 TAIL = 20
 STEP = re.compile(r"^(?:\[\d+/\d+\] )?STEP (?P<number>\d+)(?:/(?P<total>\d+))?: (?P<text>.*)$")
+# What buildah adds after a failed step: its status, and the step once more.
+STATUS = re.compile(r"^(?:subprocess exited with status \d+|(?:Error|error): building at STEP .*: (?P<text>(?:exit status|signal).*))$")
 # mmdebstrap names its phases so.
 PHASE = re.compile(r"^I: (?P<text>[a-z].*?)(?:\.\.\.)?$")
 WIDTH = 100
@@ -22,11 +24,11 @@ def _blank() -> deque[str]:
 
 @dataclass
 class Steps:
-    """The steps of one build as they go by. current: the step reached; tail: its last lines; said: what the tool itself says."""
+    """The steps of one build as they go by. current: the step reached; tail: its last lines; status: how it ended."""
 
     current: str = ""
     tail: deque[str] = field(default_factory=_blank)
-    said: str = ""
+    status: str = ""
 
     def line(self, text: str) -> None:
         """Take one line of output."""
@@ -36,11 +38,12 @@ class Steps:
             self.begin(f"step {number} {step['text']}")
             return
         phase = PHASE.match(text)
+        status = STATUS.match(text)
         if phase:
             self.current = phase["text"]
-        elif text.lower().startswith(("error: ", "e: ")):
-            self.said = text
-        if text.strip():
+        if status:
+            self.status = status["text"] or self.status
+        elif text.strip():
             self.tail.append(text.rstrip())
 
     def begin(self, step: str) -> None:
@@ -54,4 +57,5 @@ class Steps:
 
     def failure(self) -> str:
         """What an error tells: the step, and its last lines."""
-        return "\n".join([f"it failed at {self.current or 'its start'}:", *(f"  {line}" for line in self.tail)])
+        how = f" ({self.status})" if self.status else ""
+        return "\n".join([f"it failed at {self.current or 'its start'}{how}:", *(f"  {line}" for line in self.tail)])

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Container, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -16,6 +17,8 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.images.registry impo
 
 # Seconds between two lines of progress.
 PROGRESS = 10.0
+# Seconds between two looks at the builds. Short, because Python handles a signal (Ctrl-C) only between two steps of this thread.
+GLANCE = 0.2
 
 
 @dataclass
@@ -70,14 +73,17 @@ def deliver(builder: Builder, missing: Sequence[Image], say: Callable[[str], Non
     with builder.storage(missing), ThreadPoolExecutor(max_workers=parallel) as pool:
         try:
             last = time.monotonic()
+            parent = os.getppid()
             while waiting or running:
+                if os.getppid() != parent:
+                    raise Cancelled  # ansible was killed: nobody would hear of the result
                 pending = {key(image) for image in missing} - set(done)
                 for image in ready(waiting, len(running), parallel, pending):
                     waiting.remove(image)
                     work = Work(image.name)
                     running[pool.submit(builder.build, image, work)] = (image, work)
                     say(f"image {image.name}: building {image.tag}")
-                finished, _unfinished = wait(running, timeout=max(0.1, last + PROGRESS - time.monotonic()), return_when=FIRST_COMPLETED)
+                finished, _unfinished = wait(running, timeout=GLANCE, return_when=FIRST_COMPLETED)
                 for future in finished:
                     image, work = running.pop(future)
                     outcome = done[key(image)] = future.result()

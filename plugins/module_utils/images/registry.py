@@ -39,6 +39,10 @@ class RegistryError(StackgateError):
     """The registry does not answer, or refuses."""
 
 
+class Unreachable(RegistryError):
+    """Nothing answers at the registry's address, or not in time."""
+
+
 @dataclass(frozen=True)
 class Address:
     """Where a registry is reached. path: the part of a reference between host and image, without slashes at its ends."""
@@ -141,6 +145,18 @@ class Registry:
         """Return when the registry answers, and accepts the credentials."""
         self._request("GET", "/v2/", scope="")
 
+    def wait(self, patience: float) -> None:
+        """Like ping, but a registry that does not answer yet has `patience` seconds. A refusal is final."""
+        began = time.monotonic()
+        while True:
+            try:
+                return self.ping()
+            except Unreachable as error:
+                waited = time.monotonic() - began
+                if waited >= patience:
+                    raise Unreachable(error.expected, error.seen, error.hint, waited) from error
+            time.sleep(min(0.5, max(0.0, patience - waited)))
+
     def digest(self, repository: str, reference: str) -> str | None:
         """The digest of a tag's manifest (sha256:...), None when the registry has no such image."""
         path = f"/v2/{self.address.repository(repository)}/manifests/{reference}"
@@ -190,8 +206,9 @@ class Registry:
         except urllib.error.HTTPError:
             raise
         except (OSError, ValueError, urllib.error.URLError) as error:
-            reason = getattr(error, "reason", error)
-            raise RegistryError(
+            reason = error.reason if isinstance(error, urllib.error.URLError) else error
+            kind = RegistryError if isinstance(reason, ssl.SSLError) else Unreachable
+            raise kind(
                 f"the registry answers at {self.address.url}",
                 str(reason) or type(reason).__name__,
                 self._hint(reason),
