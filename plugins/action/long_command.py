@@ -57,7 +57,8 @@ def failure(argv: list[str], outcome: Outcome, timeout: float) -> str:
     """Why the task failed, in the command's own last words."""
     words = "\n".join(outcome.stderr[-LAST_LINES:]).strip()
     if outcome.timed_out:
-        return str(StackgateError(f"`{shlex.join(argv)}` ends within {timeout:.0f} s", "it was ended" + (f": {words}" if words else ""), waited=outcome.seconds))
+        seen = f"it was ended: {words}" if words else "it was ended"
+        return str(StackgateError(f"`{shlex.join(argv)}` ends within {timeout:.0f} s", seen, waited=outcome.seconds))
     if words.startswith("expected:"):  # it speaks our language
         return words
     how = f"exit status {outcome.rc}" if outcome.rc > 0 else f"ended by signal {-outcome.rc}"

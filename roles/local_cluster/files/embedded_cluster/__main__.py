@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""python -m embedded_cluster check|build|up|stop|remove|node NAME off|on|cut|heal < settings.json
+"""python -m embedded_cluster up|stop|remove|node NAME off|on|cut|heal < settings.json
 
 Prints a line for every step, and as the last one `changed` or `unchanged`. Errors go to standard error.
 """
@@ -34,13 +34,10 @@ def main(arguments: list[str]) -> int:
     try:
         wanted = settings.read(json.load(sys.stdin))
         match arguments:
-            case ["check"]:
-                lifecycle.check(wanted)
-                changed = False
-            case ["build"]:
-                changed = lifecycle.build(wanted)
             case ["up"]:
-                changed = lifecycle.up(wanted)
+                lifecycle.check(wanted)
+                installed = lifecycle.install(wanted)
+                changed = lifecycle.up(wanted) or installed
             case ["stop"]:
                 changed = lifecycle.down(wanted, keep_data=True)
             case ["remove"]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 import base64
 import concurrent.futures
 import datetime
+import functools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import yaml
+
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import ApiError, Cluster
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 
@@ -20,7 +22,7 @@ from . import machine, pki, render
 from .programs import Programs
 from .settings import Settings
 
-# Not the name that deployments apply with: both own a stack's namespace, each the labels it put there.
+# Not the name that deployments apply with: who made a stack's namespace does not own what the stack puts on it.
 FIELD_MANAGER = "local-cluster"
 DEPLOYMENTS = ("coredns", "local-path-provisioner", "traefik", "metrics-server")
 ACCESS_NAMESPACE, ACCESS_ACCOUNT, ACCESS_SECRET = "stackgate", "deployer", "deployer-token"
@@ -56,7 +58,7 @@ def documents(settings: Settings, programs: Programs, images: Mapping[str, str])
     found: list[Document] = json.loads(programs.traefik_crds.read_text())
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     for text in render.tree("addons", settings.run_dir, values).values():
-        found += [document for document in yaml.load_all(text, Loader=loader) if document]  # noqa: S506 - a safe loader
+        found += [document for document in yaml.load_all(text, Loader=loader) if document]
     return found
 
 
@@ -81,6 +83,8 @@ def _apply_one(cluster: Cluster, document: Document) -> str:
     path = cluster.path(document["apiVersion"], document["kind"], meta.get("namespace"), meta["name"])
     try:
         before = cluster.request("GET", path)["metadata"]["resourceVersion"]
+        if document["kind"] == "Namespace":
+            return ""  # made once; its labels are the business of whoever uses it
     except ApiError as error:
         if not error.not_found:
             raise
@@ -107,7 +111,8 @@ def write_access(settings: Settings, cluster: Cluster) -> bool:
         secret = cluster.get("v1", "Secret", ACCESS_SECRET, ACCESS_NAMESPACE) or {}
         return base64.b64decode(secret.get("data", {}).get("token", "")).decode()
 
-    _wait("the ServiceAccount's token is made", lambda: "" if token() else "the Secret is empty", settings, "look at the controller manager's log")
+    log = settings.node_dir(1) / "log/kube-controller-manager.log"
+    _wait("the stack's token is made", lambda: "" if token() else "the Secret is empty", settings, f"read {log}")
     namespace = settings.namespaces[0] if settings.namespaces else ""
     return pki.write_kubeconfig(settings, settings.kubeconfig, {"token": token()}, namespace)
 
@@ -121,8 +126,11 @@ def wait_until_ready(settings: Settings, cluster: Cluster, booted: Mapping[str, 
     booted: node name -> when it was started, seconds since the epoch. What the API says of a node and its pods from
             before that is the state of a former life, and does not count.
     """
-    conditions: dict[str, Callable[[], str]] = {f"{name} is Ready": lambda name=name: node_problem(cluster, name, booted[name]) for name in booted}  # type: ignore[misc]
-    conditions |= {f"{name} is Ready": lambda name=name: deployment_problem(cluster, name, booted) for name in DEPLOYMENTS}  # type: ignore[misc]
+    conditions: dict[str, Callable[[], str]] = {}
+    for name in booted:
+        conditions[f"{name} is Ready"] = functools.partial(node_problem, cluster, name, booted[name])
+    for name in DEPLOYMENTS:
+        conditions[f"{name} is Ready"] = functools.partial(deployment_problem, cluster, name, booted)
     conditions["the metrics of every node are served"] = lambda: metrics_problem(cluster, len(booted))
     start = time.monotonic()
     spoken = start

@@ -82,7 +82,9 @@ class Cgroups:
                     os.kill(pid, signal.SIGKILL)
             if time.monotonic() - start > timeout:
                 names = ", ".join(f"{pid} ({_command(pid)})" for pid in alive[:5])
-                raise StackgateError(f"the processes of {path} end when killed", f"still there: {names}", "look at their state with ps", waited=timeout)
+                raise StackgateError(
+                    f"the processes of {path} end when killed", f"still there: {names}", "look at their state with ps", waited=timeout
+                )
             time.sleep(0.05)
             alive = self.processes(path)
         return had
@@ -133,7 +135,9 @@ def _remove_group(directory: Path, timeout: float = 5.0) -> None:
             return
         except OSError as error:
             if time.monotonic() - start > timeout:
-                raise StackgateError(f"the control group {directory} can be removed", str(error), "look at its cgroup.procs", waited=timeout) from error
+                raise StackgateError(
+                    f"the control group {directory} can be removed", str(error), "look at its cgroup.procs", waited=timeout
+                ) from error
             time.sleep(0.02)
 
 

@@ -22,7 +22,6 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.errors import Stackg
 from . import addons, machine, network, packages, pki, programs, registry
 from .cgroups import Cgroups
 from .node import Node
-from .programs import Programs
 from .settings import Settings
 
 KERNEL_MODULES = ("overlay", "br_netfilter", "vxlan", "nf_conntrack", "ip_tables", "nf_tables")
@@ -41,10 +40,7 @@ def check(settings: Settings) -> None:
         network.check(settings)
     _found, missing = programs.locate(settings)
     if missing:
-        if machine.find_program("apt-get") is None or not settings.install_packages or machine.find_program("gcc"):
-            programs.check_go(settings)
-        elif not machine.find_program("go"):
-            programs.check_go(settings)
+        programs.check_go(settings)
         _check_disk("build the programs", settings.go_dir, settings.build_free_bytes, "build_free_gib")
     if not settings.run_dir.exists():
         _check_disk("run the cluster", settings.run_dir, settings.run_free_bytes, "run_free_gib")
@@ -60,19 +56,18 @@ def _check_disk(what: str, path: Path, wanted: int, variable: str) -> None:
         )
 
 
-def build(settings: Settings) -> bool:
-    """Distribution packages and programs; whether anything had to be installed or built."""
-    _found, missing = programs.locate(settings)
-    installed = packages.ensure(settings, building=bool(missing))
+def install(settings: Settings) -> bool:
+    """The distribution's packages and the programs; whether anything had to be installed or built."""
+    found, missing = programs.locate(settings)
+    installed = packages.ensure(settings, building=bool(missing) or not found.pause.exists())
     _programs, built = programs.ensure(settings)
     return installed or built
 
 
 def up(settings: Settings) -> bool:
     """Start what does not run, and wait until all of it is Ready; whether anything changed."""
-    found, _built = programs.ensure(settings)
+    found, _missing = programs.locate(settings)
     cgroups = Cgroups()
-    network.check(settings)
     with _lock(settings):
         _shield_other_cluster(settings)
         machine.load_kernel_modules(KERNEL_MODULES)
@@ -81,16 +76,16 @@ def up(settings: Settings) -> bool:
         changed |= pki.ensure(settings)
         images = registry.images(found)
         references = {name: image.reference() for name, image in images.items()}
-        nodes = [Node(settings, found, cgroups, number, references) for number in settings.node_numbers]
-        changed |= _remove_surplus_nodes(settings, found, cgroups)
+        nodes = [Node(settings, cgroups, number) for number in settings.node_numbers]
+        changed |= _remove_surplus_nodes(settings, cgroups)
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            started = pool.map(Node.ensure_on, nodes)  # the server boots while images are pushed
+            started = pool.map(lambda node: node.ensure_on(found, references), nodes)  # the server boots while images are pushed
             changed |= registry.ensure(settings, cgroups)
             changed |= registry.push_missing(settings, images)
             ons = list(started)
         changed |= any(ons)
         if any(ons):
-            machine.say(f"started: {', '.join(node.name for node, on in zip(nodes, ons) if on)}")
+            machine.say(f"started: {', '.join(node.name for node, on in zip(nodes, ons, strict=True) if on)}")
         for node in nodes:
             if network.cable(settings, node.number) == "cut":
                 network.set_cable(settings, node.number, True)
@@ -105,7 +100,8 @@ def up(settings: Settings) -> bool:
         changed |= addons.write_access(settings, cluster)
         addons.wait_until_ready(settings, cluster, {node.name: node.booted_at() for node in nodes})
         changed |= addons.label_server(settings, cluster)
-    machine.say(f"{settings.nodes} nodes at {settings.api_url}; KUBECONFIG={settings.admin_kubeconfig} (all), {settings.kubeconfig} (the stack's)")
+    machine.say(f"{settings.nodes} nodes at {settings.api_url}, registry {settings.registry}")
+    machine.say(f"KUBECONFIG={settings.admin_kubeconfig} may do everything, {settings.kubeconfig} what a stack may")
     return changed
 
 
@@ -118,7 +114,7 @@ def down(settings: Settings, keep_data: bool) -> bool:
     changed = False
     with _lock(settings):
         for number in _known_nodes(settings, cgroups):
-            node = Node(settings, programs.locate(settings)[0], cgroups, number, {})
+            node = Node(settings, cgroups, number)
             if node.remove():
                 machine.say(f"{node.name}: off")
                 changed = True
@@ -143,14 +139,14 @@ def set_node(settings: Settings, name: str, state: str) -> bool:
     numbers = {settings.node_name(number): number for number in settings.node_numbers}
     numbers |= {str(number): number for number in settings.node_numbers}
     if name not in numbers:
-        raise StackgateError(f"local_cluster_node is a node of the cluster: {', '.join(map(settings.node_name, settings.node_numbers))}", repr(name))
+        names = ", ".join(map(settings.node_name, settings.node_numbers))
+        raise StackgateError(f"local_cluster_node is a node of the cluster: {names}", repr(name))
     number = numbers[name]
-    found, _missing = programs.locate(settings)
     cgroups = Cgroups()
     with _lock(settings):
         if not (network.NAMESPACES / settings.switch_namespace).exists():
             raise StackgateError(f"the cluster {settings.name} runs", "it does not", "start it: local_cluster_state=present")
-        node = Node(settings, found, cgroups, number, {})
+        node = Node(settings, cgroups, number)
         if state == "off":
             changed = node.off()
             machine.say(f"{node.name}: off")
@@ -165,7 +161,7 @@ def set_node(settings: Settings, name: str, state: str) -> bool:
         wanted = "up" if state == "heal" else "cut"
         there = network.cable(settings, number)
         if there == "missing":
-            raise StackgateError(f"{node.name} is on", "it is off", f"switch it on first: local_cluster_state=node_on")
+            raise StackgateError(f"{node.name} is on", "it is off", "switch it on first: local_cluster_state=node_on")
         if there != wanted:
             network.set_cable(settings, number, wanted == "up")
         machine.say(f"{node.name}: its cable is {wanted}")
@@ -197,7 +193,9 @@ def _lock(settings: Settings) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise StackgateError(f"nobody else starts or stops the cluster {settings.name}", "another run is at it", "wait for it to end") from error
+            raise StackgateError(
+                f"nobody else starts or stops the cluster {settings.name}", "another run is at it", "wait for it to end"
+            ) from error
         yield
 
 
@@ -224,12 +222,12 @@ def _known_nodes(settings: Settings, cgroups: Cgroups) -> list[int]:
     return sorted(numbers | set(settings.node_numbers))
 
 
-def _remove_surplus_nodes(settings: Settings, found: Programs, cgroups: Cgroups) -> bool:
+def _remove_surplus_nodes(settings: Settings, cgroups: Cgroups) -> bool:
     """Nodes of a larger former cluster go."""
     changed = False
     for number in _known_nodes(settings, cgroups):
         if number not in settings.node_numbers:
-            changed |= Node(settings, found, cgroups, number, {}).remove()
+            changed |= Node(settings, cgroups, number).remove()
             shutil.rmtree(settings.node_dir(number), ignore_errors=True)
     return changed
 

@@ -28,7 +28,9 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def run(*argv: str | Path, stdin: str | None = None, timeout: float = 60.0, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+def run(
+    *argv: str | Path, stdin: str | None = None, timeout: float = 60.0, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> str:
     """The standard output of a command. StackgateError when it fails or takes longer than `timeout` seconds."""
     command = [str(word) for word in argv]
     try:
@@ -36,11 +38,13 @@ def run(*argv: str | Path, stdin: str | None = None, timeout: float = 60.0, env:
             command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, env=dict(env) if env else None, cwd=cwd
         )
     except FileNotFoundError as error:
-        raise StackgateError(f"the program {command[0]} is installed", str(error), "install it, or let the role do it (local_cluster_install_packages)") from error
+        hint = "install it, or let the role do it (local_cluster_install_packages)"
+        raise StackgateError(f"the program {command[0]} is installed", str(error), hint) from error
     except subprocess.TimeoutExpired as error:
         raise StackgateError(f"`{' '.join(command)}` ends", "it still runs", waited=timeout) from error
     if done.returncode:
-        raise StackgateError(f"`{' '.join(command)}` succeeds", f"exit status {done.returncode}: {(done.stderr or done.stdout).strip()[-2000:]}")
+        said = (done.stderr or done.stdout).strip()[-2000:]
+        raise StackgateError(f"`{' '.join(command)}` succeeds", f"exit status {done.returncode}: {said}")
     return done.stdout
 
 
@@ -92,7 +96,7 @@ def mounts() -> list[Mount]:
     found = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         before, _separator, after = line.partition(" - ")
-        kind, _source, options = (after.split(" ", 2) + [""])[:3]
+        kind, _source, options = [*after.split(" ", 2), ""][:3]
         point = before.split()[4].encode().decode("unicode_escape")
         found.append(Mount(Path(point), kind, tuple(options.split(","))))
     return found

@@ -27,13 +27,15 @@ from .settings import Settings
 
 SERVER_SERVICES = frozenset({"kine", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "servicelb"})
 _START_SECONDS = 20.0
+# New mount, host name, IPC, process and cgroup namespaces; without the starter there is no node.
+_UNSHARE = ("unshare", "-m", "-u", "-i", "-p", "-C", "-f", "--kill-child=KILL", "--propagation", "private")
 
 
 class Node:
     """Node `number` of the cluster, counted from 1; the first one is the server, too."""
 
-    def __init__(self, settings: Settings, programs: Programs, cgroups: Cgroups, number: int, images: Mapping[str, str]) -> None:
-        self.settings, self.programs, self.cgroups, self.number, self.images = settings, programs, cgroups, number, images
+    def __init__(self, settings: Settings, cgroups: Cgroups, number: int) -> None:
+        self.settings, self.cgroups, self.number = settings, cgroups, number
         self.name = settings.node_name(number)
         self.directory = settings.node_dir(number)
         self.group = f"{settings.name}/{self.name}"
@@ -55,9 +57,9 @@ class Node:
 
     # -- power -----------------------------------------------------------------------------------------------
 
-    def ensure_on(self) -> bool:
+    def ensure_on(self, programs: Programs, images: Mapping[str, str]) -> bool:
         """Start the node unless it runs as it should; start it again when its configuration has changed."""
-        files = self.files()
+        files = self.files(programs, images)
         wanted = hashlib.sha256("\0".join(f"{path}\0{text}" for path, text in files.items()).encode()).hexdigest()
         wanted += "".join(_fingerprint(path) for path in sorted(self.settings.pki_dir.glob("*.crt")))
         if self.runs(wanted) and network.cable(self.settings, self.number) != "missing":
@@ -75,7 +77,9 @@ class Node:
         if self.booted_at():
             return False
         if not (self.directory / "runs").exists():
-            raise StackgateError(f"{self.name} was part of the running cluster", "it was never started", "start the cluster: local_cluster_state=present")
+            raise StackgateError(
+                f"{self.name} was part of the running cluster", "it was never started", "start the cluster: local_cluster_state=present"
+            )
         self.off()
         self._boot()
         return True
@@ -111,7 +115,7 @@ class Node:
             self.cgroups,
             self.group,
             self.settings.node_namespace(self.number),
-            ["unshare", "-m", "-u", "-i", "-p", "-C", "-f", "--kill-child=KILL", "--propagation", "private", "bash", str(self.directory / "init.sh")],
+            [*_UNSHARE, "bash", str(self.directory / "init.sh")],
             self.directory / "log/init.log",
         )
         self._wait_until_booted(starter)
@@ -138,16 +142,16 @@ class Node:
 
     # -- configuration ---------------------------------------------------------------------------------------
 
-    def files(self) -> dict[Path, str]:
-        """Every configuration file of the node, as {path: text}."""
+    def files(self, programs: Programs, images: Mapping[str, str]) -> dict[Path, str]:
+        """Every configuration file of the node, as {path: text}. images: references by the names in registry.images()."""
         settings = self.settings
         values = {
             "s": settings,
             "number": self.number,
             "node_dir": self.directory,
-            "programs": self.programs,
-            "program_dirs": sorted({str(path.parent) for path in self.programs.all()}),
-            "pause_image": self.images["pause"],
+            "programs": programs,
+            "program_dirs": sorted({str(path.parent) for path in programs.all()}),
+            "pause_image": images["pause"],
             "extra": lambda program: shlex.join(settings.extra_arguments.get(program, ())),
             "runc": machine.find_program("runc"),
             "cni_dir": packages.cni_directory(),
@@ -174,7 +178,12 @@ def spawn(cgroups: Cgroups, group: str, namespace: str, command: list[str], log:
     enter = shlex.join(["nsenter", f"--net={network.NAMESPACES / namespace}", *command])
     with log.open("wb") as output:
         return subprocess.Popen(
-            ["bash", "-c", f"{join} && exec {enter}"], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
+            ["bash", "-c", f"{join} && exec {enter}"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd="/",
         )
 
 
@@ -189,7 +198,8 @@ def _hierarchies(cgroups: Cgroups) -> list[dict[str, Any]]:
     """cgroup v1: how to mount each hierarchy again inside the node."""
     found = []
     for mount in cgroups.hierarchies:
-        controllers = [option for option in mount.options if option not in ("rw", "ro", "xattr", "seclabel") and not option.startswith("release_agent")]
+        general = ("rw", "ro", "xattr", "seclabel", "clone_children")
+        controllers = [option for option in mount.options if option not in general and not option.startswith("release_agent")]
         named = any(option.startswith("name=") for option in controllers)
         links = [controller for controller in controllers if "," in mount.point.name and controller != mount.point.name]
         found.append({"directory": mount.point.name, "options": ",".join(["none"] * named + controllers), "links": links})

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
@@ -82,7 +83,7 @@ def ensure(settings: Settings, building: bool) -> bool:
 
 
 @contextlib.contextmanager
-def _services_stay_off():
+def _services_stay_off() -> Iterator[None]:
     """Keep Debian from starting containerd and docker-registry on the machine itself: the nodes run their own."""
     if _NO_STARTS.exists():
         yield

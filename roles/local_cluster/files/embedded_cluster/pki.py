@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
-from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 
 from .settings import Settings
 
@@ -111,7 +112,9 @@ def ensure(settings: Settings) -> bool:
         node = settings.node_name(number)
         made |= authority.issue(directory / node, f"system:node:{node}", ["system:nodes"])
         made |= _kubeconfig_from(settings, node)
-        made |= authority.issue(directory / f"{node}-serving", f"system:node:{node}", ["system:nodes"], [node, settings.node_ip(number), "127.0.0.1"])
+        made |= authority.issue(
+            directory / f"{node}-serving", f"system:node:{node}", ["system:nodes"], [node, settings.node_ip(number), "127.0.0.1"]
+        )
     made |= write_kubeconfig(settings, settings.admin_kubeconfig, _certificate_user(directory / "admin"))
     return made
 
@@ -163,7 +166,9 @@ def _make_key(path: Path) -> ec.EllipticCurvePrivateKey:
 def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
     key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise StackgateError(f"{path} is a key that this role made", f"a {type(key).__name__}", "remove the cluster (local_cluster_state=absent)")
+        raise StackgateError(
+            f"{path} is a key that this role made", f"a {type(key).__name__}", "remove the cluster (local_cluster_state=absent)"
+        )
     return key
 
 
@@ -176,7 +181,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import yaml
+
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 
 from . import machine
@@ -73,9 +74,7 @@ class Recipe:
 RECIPES = {
     "kube": Recipe("./kube", "providerless,osusergo,netgo", _LINK_KUBE, False, ("kube/*.go", "netpol/*.go")),
     "traefik": Recipe("github.com/traefik/traefik/v3/cmd/traefik", "providerless,osusergo,netgo", _LINK_KUBE, False, ()),
-    "kine": Recipe(
-        "./kine", "osusergo,netgo,sqlite_omit_load_extension,providerless", "-s -w -extldflags -static", True, ("kine/*.go",)
-    ),
+    "kine": Recipe("./kine", "osusergo,netgo,sqlite_omit_load_extension,providerless", "-s -w -extldflags -static", True, ("kine/*.go",)),
 }
 
 
@@ -173,7 +172,7 @@ def ensure(settings: Settings) -> tuple[Programs, bool]:
 
 
 def check_go(settings: Settings) -> None:
-    """StackgateError unless a Go is there that can build, with a C compiler for kine."""
+    """StackgateError unless a Go is there that can build."""
     needed = re.search(r"^go (\S+)", (SOURCES / "go.mod").read_text(), re.MULTILINE)
     assert needed is not None
     if not machine.find_program("go"):
@@ -182,8 +181,6 @@ def check_go(settings: Settings) -> None:
             "no program called go",
             "install Go, or point local_cluster_programs_dir at a directory with the built programs kube, traefik and kine",
         )
-    if not machine.find_program("gcc"):
-        raise StackgateError("gcc is on the PATH, to build kine and pause", "no program called gcc", "install gcc and the C library's development files")
     version, toolchain = machine.run("go", "env", "GOVERSION", "GOTOOLCHAIN", env=_go_environment(settings)).split("\n")[:2]
     if _version_key(version.removeprefix("go")) < _version_key(needed[1]) and toolchain == "local":
         raise StackgateError(f"Go is {needed[1]} or newer", version, "install a newer Go, or let it fetch one itself: GOTOOLCHAIN=auto")
@@ -308,7 +305,10 @@ class _GoBuild:
     def finish(self) -> None:
         assert self.process is not None
         if self.process.wait():
-            raise StackgateError(f"Go builds {self.label}", "".join(self.other)[-3000:].strip(), "the lines above are the compiler's; the cache keeps what was compiled")
+            said = "".join(self.other)[-3000:].strip()
+            raise StackgateError(
+                f"Go builds {self.label}", said, "those are the compiler's words; what was compiled is kept for the next try"
+            )
         machine.say(f"{self.label}: built, {self.compiled} packages compiled")
 
 
@@ -331,7 +331,8 @@ def _run_side_by_side(builds: Sequence[_GoBuild]) -> None:
                         key.data.finish()
                 if time.monotonic() - shown >= PROGRESS_SECONDS:
                     shown = time.monotonic()
-                    state = "; ".join(f"{b.label}: {b.compiled} of {b.total} packages" for b in builds if b.process and b.process.poll() is None)
+                    running = [build for build in builds if build.process and build.process.poll() is None]
+                    state = "; ".join(f"{build.label}: {build.compiled} of {build.total} packages" for build in running)
                     machine.say(f"{state}, then the link" if state else "the last steps")
         finally:
             for build in builds:
@@ -384,7 +385,8 @@ def _copy_module(source: Path, target: Path, without: Iterable[str] = (), only: 
         if entry.name in excluded or (included and entry.name not in included):
             continue
         if entry.is_dir():
-            shutil.copytree(entry, target / entry.name, ignore=shutil.ignore_patterns("*_test.go", "testdata"), copy_function=shutil.copyfile)
+            tests = shutil.ignore_patterns("*_test.go", "testdata")
+            shutil.copytree(entry, target / entry.name, ignore=tests, copy_function=shutil.copyfile)
         else:
             target.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(entry, target / entry.name)
@@ -394,9 +396,12 @@ def _copy_module(source: Path, target: Path, without: Iterable[str] = (), only: 
 
 def _extract_crds(settings: Settings, work: Path, target: Path) -> None:
     """Traefik's CustomResourceDefinitions, from its module; as JSON, which is read a hundred times faster."""
-    module = machine.run("go", "list", "-m", "-f", "{{.Dir}}", "github.com/traefik/traefik/v3", env=_go_environment(settings), cwd=work).strip()
+    module = machine.run(
+        "go", "list", "-m", "-f", "{{.Dir}}", "github.com/traefik/traefik/v3", env=_go_environment(settings), cwd=work
+    ).strip()
     source = Path(module) / "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml"
-    documents = [document for document in yaml.load_all(source.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if document]
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    documents = [document for document in yaml.load_all(source.read_text(), Loader=loader) if document]
     new = target.with_suffix(".new")
     new.write_text(json.dumps(documents))
     os.replace(new, target)

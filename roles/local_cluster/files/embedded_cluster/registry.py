@@ -84,13 +84,15 @@ def remove(settings: Settings, cgroups: Cgroups) -> bool:
     return cgroups.remove(f"{settings.name}/switch") or killed
 
 
-def _request(settings: Settings, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> tuple[int, Mapping[str, str]]:
+def _request(
+    settings: Settings, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> tuple[int, Mapping[str, str]]:
     connection = http.client.HTTPConnection(settings.switch_ip, settings.registry_port, timeout=60)
     try:
         connection.request(method, path, body=body, headers=dict(headers or {}))
         answer = connection.getresponse()
         answer.read()
-        return answer.status, answer.headers
+        return answer.status, dict(answer.headers.items())
     finally:
         connection.close()
 
@@ -131,7 +133,7 @@ def images(programs: Programs) -> dict[str, Image]:
     """The images of the cluster's own pods, by the names that the templates use, and a busybox for everybody."""
     certificates = [path for path in map(Path, _CERTIFICATES) if path.exists()][:1]
     trust = tuple(("/etc/ssl/certs/ca-certificates.crt", path) for path in certificates)
-    tmp = (("/tmp", 0o1777),)
+    tmp = (("/tmp", 0o1777),)  # noqa: S108 - inside the image
     kube: dict[str, tuple[tuple[object, ...], ...]] = {
         "files": (("/usr/bin/kube", programs.kube), *trust),
         # One layer for three images: the binary picks its program by the name of the link.
@@ -233,7 +235,9 @@ def _push_blob(settings: Settings, name: str, content: bytes, digest: str, mount
 def _expect(settings: Settings, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str]]:
     status, answer = _request(settings, method, path, body, headers)
     if not 200 <= status < 300:
-        raise StackgateError(f"the registry takes {method} {path.split('?')[0]}", f"HTTP {status}", f"read {settings.run_dir}/switch/registry.log")
+        raise StackgateError(
+            f"the registry takes {method} {path.split('?')[0]}", f"HTTP {status}", f"read {settings.run_dir}/switch/registry.log"
+        )
     return status, answer
 
 

@@ -135,7 +135,9 @@ def read(values: Mapping[str, Any]) -> Settings:
         if networks[one].overlaps(networks[other]):
             raise _wrong(one, f"an address range apart from local_cluster_{other} ({networks[other]})", str(networks[one]))
     if networks["pod_network"].prefixlen > 23 or networks["service_network"].prefixlen > 24:
-        raise _wrong("pod_network", "a /23 or larger (each node takes a /24 of it), service_network a /24 or larger", str(networks["pod_network"]))
+        raise _wrong(
+            "pod_network", "a /23 or larger (each node takes a /24 of it), service_network a /24 or larger", str(networks["pod_network"])
+        )
     namespaces = tuple(str(namespace) for namespace in values["namespaces"])
     for namespace in namespaces:
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", namespace):
