@@ -32,6 +32,10 @@ PULL_FINAL = re.compile(
     r"|no match for platform|insufficient_scope|authorization failed|name unknown|name invalid",
     re.IGNORECASE,
 )
+PULL_LAYERS = re.compile(
+    r'Failed to pull image "[^"]*": |rpc error: code = \w+ desc = |failed to pull and unpack image "[^"]*": '
+    r'|failed to resolve reference "[^"]*": |failed to do request: '
+)
 NEEDED = re.compile(r'(?P<kind>secret|configmap)s? "(?P<name>[^"]+)" (?:is )?not found', re.IGNORECASE)
 NEEDED_KEY = re.compile(r"couldn't find key (?P<key>\S+) in (?P<kind>Secret|ConfigMap) (?:[^/\s]+/)?(?P<name>\S+)")
 
@@ -69,9 +73,14 @@ def label(pod: Mapping[str, Any]) -> str:
 
 
 def short(text: str, length: int = 300) -> str:
-    """One line of bounded length."""
+    """One line of bounded length. What is cut is in the middle: the end of an error is its reason."""
     line = " ".join(str(text).split())
-    return line if len(line) <= length else line[: length - 3] + "..."
+    return line if len(line) <= length else f"{line[: length // 2 - 3]} ... {line[-(length // 2 - 2) :]}"
+
+
+def pull_reason(message: str) -> str:
+    """Why an image could not be pulled, without the names that each layer puts before it."""
+    return PULL_LAYERS.sub("", " ".join(message.split())) or message
 
 
 def troubles(pod: Mapping[str, Any], view: View) -> Iterator[Trouble]:
@@ -90,13 +99,16 @@ def _container_troubles(pod: Mapping[str, Any], view: View) -> Iterator[Trouble]
     name = pod["metadata"]["name"]
     for spec, status in containers(pod):
         pause = (status.get("state") or {}).get("waiting") or {}
+        ended = (status.get("state") or {}).get("terminated") or {}
         reason, message = pause.get("reason") or "", short(pause.get("message") or "")
         where = f"{label(pod)}, container {spec['name']}: "
+        if ended.get("exitCode") and int(status.get("restartCount") or 0) >= CRASH_RESTARTS:
+            reason = "CrashLoopBackOff"  # which the kubelet will say in a moment
         match reason:
             case "CrashLoopBackOff":
                 yield _crash_loop(pod, spec, status, view, where)
             case "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ErrInspectImage" | "RegistryUnavailable":
-                yield _image_trouble(pod, spec, reason, message, view, where)
+                yield _image_trouble(pod, spec, reason, str(pause.get("message") or ""), view, where)
             case "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" | "PreStartHookError" | "PostStartHookError":
                 lasting = view.session.lasting(f"{pod['metadata'].get('uid', name)}/{spec['name']}/{reason}")
                 lacks = _lacking(message, view)
@@ -107,7 +119,7 @@ def _container_troubles(pod: Mapping[str, Any], view: View) -> Iterator[Trouble]
 
 def _crash_loop(pod: Mapping[str, Any], spec: Mapping[str, Any], status: Mapping[str, Any], view: View, where: str) -> Trouble:
     restarts = int(status.get("restartCount") or 0)
-    last = (status.get("lastState") or {}).get("terminated") or {}
+    last = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated") or {}
     since = seconds_between(last.get("finishedAt"), view.now)
     text = f"{where}CrashLoopBackOff after {restarts} restart{'s' if restarts != 1 else ''}; {ending(last)}"
     fresh = _fresh(view, last.get("finishedAt"))
@@ -138,7 +150,8 @@ def _image_trouble(pod: Mapping[str, Any], spec: Mapping[str, Any], reason: str,
         and "Back-off" not in str(e.get("message"))
     ]
     # ImagePullBackOff says no more than "Back-off pulling image"; the reason is in the event of the try before.
-    said = short(pulls[-1]["message"]) if pulls and (reason == "ImagePullBackOff" or not message) else message
+    told = pulls[-1]["message"] if pulls and (reason == "ImagePullBackOff" or not message) else message
+    said = short(pull_reason(str(told)))
     text = f"{where}{reason}: image {image}: {said or 'the kubelet gave no reason'}"
     hint = "check the image reference, that the registry has it (images stage) and that the node may pull it"
     if reason in ("InvalidImageName", "ErrImageNeverPull"):

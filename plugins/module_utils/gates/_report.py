@@ -26,7 +26,7 @@ SECRETS = (
     (re.compile(r"(?i)\b(authorization|proxy-authorization)(\"?\s*[:=]\s*\"?)(?:(bearer|basic|token)\s+)?[^\s\"',;]+"), r"\1\2\3 ***"),
     (
         re.compile(
-            r"(?i)\b([\w-]*(?:password|passwd|secret|secret_key|api_?key|access_?key|token))(\"?'?\s*[:=]\s*\"?'?)(?!\*)[^\s\"',;&]+"
+            r"(?i)\b([\w-]*(?:password|passwd|secret|secret_key|api[_-]?key|access[_-]?key|token))(\"?'?\s*[:=]\s*\"?'?)(?!\*)[^\s\"',;&]+"
         ),
         r"\1\2***",
     ),

@@ -48,8 +48,8 @@ class Hpa(Condition):
 
 def _hint(reason: str) -> str:
     """What to try about a condition's reason."""
-    if reason.startswith("FailedGet") or reason == "InvalidMetricSourceType":
-        return "metrics need metrics-server (15-60 s after a pod's start) and a resource request on every container of the target"
     if reason in ("ScalingDisabled", "FailedGetScale"):
         return "the target is missing or scaled to 0: check scaleTargetRef"
+    if reason.startswith("FailedGet"):
+        return "metrics need metrics-server (15-60 s after a pod's start) and a resource request on every container of the target"
     return ""

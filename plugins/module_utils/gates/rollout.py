@@ -133,10 +133,9 @@ class Rollout(Condition):
         self, stale: list[dict[str, Any]], strategy: Mapping[str, Any], spec: Mapping[str, Any], summary: str, view: View
     ) -> Observation | None:
         """Old pods that the controller will not replace by itself."""
-        names = " ".join(pod["metadata"]["name"] for pod in stale)
-        command = f"kubectl -n {view.namespace} delete pod {names}"
+        command = f"kubectl -n {view.namespace} delete pod "
         if strategy.get("type") == "OnDelete":
-            return waiting(f"{summary}; updateStrategy OnDelete: each old pod stays until it is deleted", hint=command)
+            return waiting(f"{summary}; updateStrategy OnDelete: each old pod stays until it is deleted", hint=command + _names(stale))
         broken = [pod for pod in stale if not is_ready(pod) and not view.node_trouble(pod)]
         if spec.get("podManagementPolicy", "OrderedReady") == "OrderedReady" and broken:
             found = [trouble for pod in broken for trouble in _pods.troubles(pod, view)]
@@ -145,7 +144,7 @@ class Rollout(Condition):
             verdict = failed if found and lasting >= _pods.ERROR_PATIENCE else waiting
             return verdict(
                 f"{summary}; the controller (podManagementPolicy OrderedReady) waits for a pod of the old revision: {why}",
-                hint=f"{command} lets the new revision start",
+                hint=f"{command}{_names(broken)} lets the new revision start",
                 suspects=tuple(Suspect(pod["metadata"]["name"]) for pod in broken),
             )
         return None
@@ -272,6 +271,10 @@ def _alive(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for pod in pods
         if not pod["metadata"].get("deletionTimestamp") and (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")
     ]
+
+
+def _names(pods: list[dict[str, Any]]) -> str:
+    return " ".join(pod["metadata"]["name"] for pod in pods)
 
 
 def ordinal(pod: Mapping[str, Any]) -> int:
