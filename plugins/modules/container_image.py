@@ -54,7 +54,6 @@ options:
     description:
       - Password at the registry. The default is the variable C(stackgate_registry_password), then none.
     type: str
-    no_log: true
   registry_ca_cert:
     description:
       - File with the certificates to trust. The default is the variable C(stackgate_registry_ca_cert), then the system's.
@@ -71,7 +70,7 @@ options:
     elements: path
   arguments:
     description:
-      - Build arguments per image, over those of its C(image.yml): a mapping of image to a mapping of argument to value.
+      - Build arguments per image, over those of its C(image.yml), as a mapping of image to a mapping of argument to value.
       - The default is the variable C(stackgate_image_arguments), then none. Set that variable rather than this option,
         for the lookup must know them, too.
     type: dict

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,9 +81,8 @@ def lend(directory: Path, sources: Iterable[apt.Source]) -> Loan:
     return loan
 
 
-def _lend_apt(directory: Path, sources: list[apt.Source], mount: object, certificates: bool) -> None:
+def _lend_apt(directory: Path, sources: list[apt.Source], mount: Callable[[Path, str], None], certificates: bool) -> None:
     """apt's sources, keyrings, credentials and transport."""
-    assert callable(mount)
     parts = directory / "sources.list.d"
     parts.mkdir(mode=0o755)
     (parts / "build.sources").write_text("\n".join(source.deb822() for source in sources))

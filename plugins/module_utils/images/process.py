@@ -68,8 +68,7 @@ class Processes:
             )
             self._running.add(process)
         try:
-            assert process.stdout is not None
-            for line in process.stdout:
+            for line in process.stdout or ():
                 if log:
                     log.write(line)
                     log.flush()
