@@ -124,7 +124,9 @@ def rendered(live: Mapping[str, Any] | None, place: Place, plan: values.Plan) ->
     body.update(apiVersion="v1", kind="Secret", type=place.type)
     meta = body.setdefault("metadata", {})
     meta.update(name=place.name, namespace=place.namespace)
-    meta["labels"] = {**(meta.get("labels") or {}), **place.labels}
+    labels = {**(meta.get("labels") or {}), **place.labels}
+    if labels:  # the server forgets an empty mapping, and it would look like a difference
+        meta["labels"] = labels
     annotations = meta.setdefault("annotations", {})
     annotations[GENERATED] = ",".join(sorted(plan.generated))
     annotations[DERIVED] = ",".join(sorted(plan.derived))

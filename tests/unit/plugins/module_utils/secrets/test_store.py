@@ -37,6 +37,7 @@ class FakeCluster:
             self.version += 1
             self.writes += 1
             stored = copy.deepcopy(document)
+            stored["metadata"] = {key: part for key, part in stored["metadata"].items() if part}
             stored["metadata"].update(resourceVersion=str(self.version), uid=stored["metadata"].get("uid", "u"))
             self.secrets[document["metadata"]["name"]] = stored
 
@@ -82,6 +83,13 @@ def test_made_once(cluster):
     assert value(cluster) == password
     assert cluster.writes == 1
     assert first.checksum == second.checksum
+
+
+def test_made_once_without_labels(cluster):
+    """The server stores no empty mapping."""
+    place = store.Place("db", "ns", "Opaque", {})
+    store.ensure(cluster, place, request())
+    assert not store.ensure(cluster, place, request()).changed
 
 
 def test_check_mode_writes_nothing_and_foretells(cluster):

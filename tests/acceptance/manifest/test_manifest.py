@@ -1,0 +1,343 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The manifest engine against a real API server."""
+
+from __future__ import annotations
+
+import copy
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
+from ansible_collections.stackgate.k3s.plugins.module_utils.manifest import applyset, engine
+
+EVERYTHING = list(yaml.safe_load_all((Path(__file__).parent / "everything.yml").read_text(encoding="utf-8")))
+
+
+def config(name, **data):
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data or {"a": "1"}}
+
+
+def actions(outcome):
+    return {f"{item['kind']}/{item['name']}": item["action"] for item in outcome.summary()}
+
+
+def only(outcome, *which):
+    """The actions but those that say nothing happened."""
+    return {name: action for name, action in actions(outcome).items() if action not in ("unchanged", "kept")}
+
+
+def changed_copy(kind, name, change):
+    """All objects, one of them changed by a function."""
+    bodies = copy.deepcopy(EVERYTHING)
+    change(next(body for body in bodies if (body["kind"], body["metadata"]["name"]) == (kind, name)))
+    return bodies
+
+
+def test_every_kind_is_stable_from_the_second_run_on(apply):
+    foretold = apply("everything", *EVERYTHING, check=True)
+    first = apply("everything", *EVERYTHING)
+    assert actions(foretold) == actions(first)
+    assert foretold.diff() == first.diff()
+    assert actions(first) == dict.fromkeys(actions(first), "created")
+    for _ in range(3):
+        again = apply("everything", *EVERYTHING)
+        assert only(again) == {}
+        time.sleep(1.0)  # controllers write status, revisions and defaults meanwhile
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "change"),
+    [
+        ("ConfigMap", "settings", lambda body: body["data"].update(LANG="C")),
+        ("Secret", "login", lambda body: body["stringData"].update(password="other-value")),
+        ("Secret", "login", lambda body: body["stringData"].pop("token")),
+        ("Deployment", "web", lambda body: body["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"].update(cpu="20m")),
+        ("Deployment", "web", lambda body: body["spec"]["template"]["spec"]["containers"][0]["env"].pop()),
+        ("Service", "web", lambda body: body["spec"]["ports"].append({"name": "more", "port": 81})),
+        ("Ingress", "web", lambda body: body["spec"]["rules"][0].update(host="other.k3s")),
+        ("NetworkPolicy", "web", lambda body: body["spec"].update(ingress=[])),
+        ("CronJob", "nightly", lambda body: body["spec"].update(schedule="7 4 * * *")),
+        ("Role", "reader", lambda body: body["rules"][0].update(verbs=["get"])),
+    ],
+)
+def test_one_change_is_foretold_made_and_shown_alone(apply, kind, name, change):
+    apply("everything", *EVERYTHING)
+    bodies = changed_copy(kind, name, change)
+    foretold = apply("everything", *bodies, check=True)
+    done = apply("everything", *bodies)
+    assert only(foretold) == only(done) == {f"{kind}/{name}": "changed"}
+    assert foretold.diff() == done.diff()
+    assert "other-value" not in str(done.diff())
+    assert only(apply("everything", *bodies)) == {}
+
+
+def test_other_spellings_of_a_quantity_are_no_change(apply):
+    apply("everything", *EVERYTHING)
+
+    def respell(body):
+        body["spec"]["template"]["spec"]["containers"][0]["resources"] = {
+            "requests": {"cpu": "0.01", "memory": "16384Ki"},
+            "limits": {"memory": "32Mi"},
+        }
+
+    assert only(apply("everything", *changed_copy("Deployment", "web", respell))) == {}
+
+
+def test_what_left_is_deleted_and_what_holds_data_is_kept(apply, cluster, namespace):
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "media"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+    }
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "pruned"}, "spec": {"clusterIP": "None"}}
+    apply("prune", config("p1"), config("p2"), service, claim)
+    foretold = apply("prune", config("p1"), check=True)
+    done = apply("prune", config("p1"))
+    expected = {"ConfigMap/p2": "deleted", "Service/pruned": "deleted", "ConfigMap/prune-applyset": "changed"}
+    assert only(foretold) == only(done) == expected
+    assert actions(done)["PersistentVolumeClaim/media"] == "kept"
+    assert cluster.get("v1", "Service", "pruned", namespace) is None
+    assert only(apply("prune", config("p1"))) == {}
+    assert only(apply("prune", config("p1"), prune_volumes=True))["PersistentVolumeClaim/media"] == "deleted"
+
+
+def test_removal(apply, cluster, namespace):
+    apply("removed", config("r1"), config("r2"))
+    foretold = apply.remove("removed", check=True)
+    assert only(foretold) == only(apply.remove("removed"))
+    assert cluster.list("v1", "ConfigMap", namespace, labels="app.kubernetes.io/component=removed") == []
+    assert not apply.remove("removed").changed
+
+
+def test_the_labels_of_a_service_on_its_endpoints_prune_nothing(apply, cluster, namespace):
+    """The endpoint controllers copy a Service's labels, the set's label among them."""
+    slices = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "own"},
+        "addressType": "IPv4",
+        "endpoints": [],
+    }
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "copied"},
+        "spec": {"ports": [{"port": 80}], "selector": {"a": "b"}},
+    }
+    apply("slices", service, slices)
+    deadline = time.monotonic() + 10
+    while not cluster.list("discovery.k8s.io/v1", "EndpointSlice", namespace, labels="kubernetes.io/service-name=copied"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert only(apply("slices", service, slices)) == {}
+
+
+def test_refusals_of_many_objects_come_at_once_and_change_nothing(apply, cluster, namespace):
+    bad = copy.deepcopy(next(body for body in EVERYTHING if body["kind"] == "Deployment"))
+    bad["metadata"]["name"] = "bad"
+    bad["spec"]["replicas"] = -1
+    bad["spec"]["template"]["spec"]["containers"][0]["image"] = ""
+    unknown = copy.deepcopy(next(body for body in EVERYTHING if body["kind"] == "Service"))
+    unknown["metadata"]["name"] = "unknown"
+    unknown["spec"]["portz"] = []
+    with pytest.raises(engine.Refused) as caught:
+        apply("refused", config("good"), bad, unknown)
+    assert {(str(problem.target), problem.field) for problem in caught.value.problems} == {
+        ("Deployment/bad", "spec.replicas"),
+        ("Deployment/bad", "spec.template.spec.containers[0].image"),
+        ("Service/unknown", ".spec.portz"),
+    }
+    assert cluster.get("v1", "ConfigMap", "good", namespace) is None
+    assert cluster.get("v1", "ConfigMap", "refused-applyset", namespace) is None
+
+
+def test_a_field_of_another_manager(apply, cluster, namespace):
+    apply("conflict", config("c", a="1"))
+    path = cluster.path("v1", "ConfigMap", namespace, "c")
+    query = {"fieldManager": "somebody"}
+    cluster.request("PATCH", path, query=query, body={"data": {"a": "2"}}, content_type="application/merge-patch+json")
+    with pytest.raises(engine.Refused, match="leave it to somebody") as caught:
+        apply("conflict", config("c", a="1"), force=False)
+    assert caught.value.problems[0].field == ".data.a"
+    assert only(apply("conflict", config("c", a="1"))) == {"ConfigMap/c": "changed"}
+
+
+def test_an_immutable_field_says_what_to_do(apply):
+    apply("everything", *EVERYTHING)
+
+    def grow(body):
+        body["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] = "2Mi"
+
+    with pytest.raises(engine.Refused, match=r"kubectl delete statefulset db .* --cascade=orphan"):
+        apply("everything", *changed_copy("StatefulSet", "db", grow))
+
+
+def test_unknown_kinds_come_with_a_suggestion(apply):
+    with pytest.raises(StackgateError, match="did you mean apps/v1 Deployment"):
+        apply("kinds", {"apiVersion": "v1", "kind": "Deployment", "metadata": {"name": "x"}})
+    with pytest.raises(StackgateError, match="did you mean v1 ConfigMap"):
+        apply("kinds", {"apiVersion": "v1", "kind": "ConfigMaps", "metadata": {"name": "x"}})
+
+
+def test_pod_security_warnings_name_the_object(apply):
+    root = copy.deepcopy(next(body for body in EVERYTHING if body["kind"] == "Deployment"))
+    root["metadata"]["name"] = "root"
+    root["spec"]["template"]["spec"].pop("securityContext")
+    root["spec"]["template"]["spec"]["containers"][0].pop("securityContext")
+    (warning,) = apply("warned", root).warnings
+    assert warning.startswith("deployments/root: would violate PodSecurity")
+    apply.remove("warned")
+
+
+def rights(verbs):
+    """A Role and its binding for the user jane."""
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "jane"}}
+    role["rules"] = [{"apiGroups": ["", "apps"], "resources": ["configmaps", "deployments"], "verbs": verbs}]
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "jane"}
+    subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "jane"}]
+    binding = {**role, "kind": "RoleBinding", "roleRef": reference, "subjects": subjects}
+    binding.pop("rules")
+    return [role, binding]
+
+
+def test_rights_in_the_namespace_are_enough_and_missing_ones_are_named(apply):
+    apply("rights", *rights(["get", "list", "create", "patch"]))
+    time.sleep(0.5)
+    assert only(apply("janes", config("j1"), config("j2"), user="jane"))["ConfigMap/j1"] == "created"
+    assert only(apply("janes", config("j1"), config("j2"), user="jane")) == {}
+    with pytest.raises(engine.Refused, match="jane lacks the right to delete configmaps in namespace"):
+        apply("janes", config("j1"), user="jane")
+    with pytest.raises(StackgateError, match="secrets in namespace"):
+        apply("janes", config("j1"), {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}, user="jane")
+    apply.remove("janes")
+
+
+def test_a_role_and_its_binding_by_someone_who_may_not_bind_other_roles(apply):
+    """The server looks for the Role while it judges the binding: in the rehearsal it is not there yet."""
+    admin = rights(["get", "list", "create", "patch", "delete"])
+    admin[0]["rules"].append(
+        {
+            "apiGroups": ["rbac.authorization.k8s.io"],
+            "resources": ["roles", "rolebindings"],
+            "verbs": ["get", "list", "create", "patch", "delete"],
+        }
+    )
+    apply("rights", *admin)
+    time.sleep(0.5)
+    small = rights(["get"])
+    for body in small:
+        body["metadata"]["name"] = "small"
+    small[1]["roleRef"]["name"] = "small"
+    foretold = apply("janesrole", *small, user="jane", check=True)
+    assert only(foretold) == only(apply("janesrole", *small, user="jane"))
+    assert only(apply("janesrole", *small, user="jane")) == {}
+
+
+def test_an_object_on_its_way_out_is_waited_for(apply, cluster, namespace):
+    apply("leaving", config("l"))
+    path = cluster.path("v1", "ConfigMap", namespace, "l")
+
+    def finalizers(names):
+        cluster.request("PATCH", path, body={"metadata": {"finalizers": names}}, content_type="application/merge-patch+json")
+
+    finalizers(["stackgate.test/hold"])
+    cluster.delete("v1", "ConfigMap", "l", namespace)
+    with pytest.raises(StackgateError, match=r"finalizers: stackgate\.test/hold"):
+        apply("leaving", config("l"), timeout=0.5)
+    timer = threading.Timer(1.0, finalizers, [[]])
+    timer.start()
+    began = time.monotonic()
+    assert only(apply("leaving", config("l"), timeout=20)) == {"ConfigMap/l": "created"}
+    assert 0.5 < time.monotonic() - began < 10
+    timer.join()
+    assert "deletionTimestamp" not in cluster.get("v1", "ConfigMap", "l", namespace)["metadata"]
+
+
+def test_a_definition_and_an_object_of_it_in_one_manifest(apply, cluster):
+    group = f"test{os.getpid()}.stackgate.io"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"forums.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"kind": "Forum", "plural": "forums", "singular": "forum"},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
+    forum = {"apiVersion": f"{group}/v1", "kind": "Forum", "metadata": {"name": "f"}, "spec": {"x": 1}}
+    try:
+        foretold = apply("definition", definition, forum, check=True)
+        assert only(foretold) == only(apply("definition", definition, forum))
+        assert only(apply("definition", definition, forum)) == {}
+        assert only(apply("definition", definition))["Forum/f"] == "deleted"
+    finally:
+        cluster.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"forums.{group}")
+
+
+KILLED = """
+import sys, yaml
+from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import Cluster
+from ansible_collections.stackgate.k3s.plugins.module_utils.manifest import crds, documents, engine, prepare
+kubeconfig, namespace = sys.argv[1:]
+cluster = Cluster({"kubeconfig": kubeconfig})
+what = prepare.Component("killed", "test", namespace, "test")
+names = [(kind, f"killed-{n}") for n in range(40) for kind in ("ConfigMap", "ServiceAccount")]
+bodies = [{"apiVersion": "v1", "kind": kind, "metadata": {"name": name}} for kind, name in names]
+written = documents.from_data(bodies, "definition")
+wanted = prepare.prepare(written, what, crds.scope(cluster, written))
+print("go", flush=True)
+engine.Engine(cluster, what, engine.Settings(threads=4)).apply(wanted)
+print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.25, 0.4, 0.55, 0.7])
+def test_killed_at_any_moment_nothing_is_left_behind(apply, cluster, kubeconfig, namespace, seconds):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3] / "collections")}
+    command = [sys.executable, "-c", KILLED, kubeconfig, namespace]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    made = len(cluster.list("v1", "ServiceAccount", namespace, labels="app.kubernetes.io/component=killed"))
+    print(f"killed after {seconds} s with {made} of 40 ServiceAccounts made")
+    apply("killed", config("killed-rest"))
+    left = [item for kind in ("ConfigMap", "ServiceAccount") for item in cluster.list("v1", kind, namespace, labels=applyset.PART_OF)]
+    mine = [item["metadata"]["name"] for item in left if item["metadata"]["labels"]["app.kubernetes.io/component"] == "killed"]
+    assert mine == ["killed-rest"]
+    apply.remove("killed")
+
+
+def test_the_task(play):
+    tasks = [
+        {
+            "stackgate.k3s.manifest": {"namespace": "{{ ns }}", "component": "task", "definition": [config("t"), "{{ other | to_yaml }}"]},
+            "vars": {
+                "other": {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "t"}, "stringData": {"password": "hunter2-{{ ns }}"}}
+            },
+        }
+    ]
+    foretold = play(tasks, "--check", "--diff")
+    assert "changed=1" in foretold.stdout, foretold.stdout + foretold.stderr
+    first = play(tasks, "--diff", "-vvv")
+    assert "changed=1" in first.stdout
+    assert "password: (hidden)" in first.stdout
+    second = play(tasks, "--diff", "-vvv")
+    assert "changed=0" in second.stdout
+    for run in (foretold, first, second):
+        assert "hunter2" not in run.stdout + run.stderr
