@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 import traceback
@@ -76,6 +77,8 @@ def change_setting(name: str, value: str, only_from: str | None = None) -> bool:
 
 def migrate() -> None:
     """Bring the schema up to this image; then the forum's address, and its name where nobody has chosen one."""
+    # A migration builds some fifty classes anew, many times over: collecting less often saves a sixth of the time for 20 MB.
+    gc.set_threshold(100_000, 10, 10)
     with one_at_a_time():
         applied = MigrationLoader(connection).applied_migrations
         call_command("migrate", interactive=False, verbosity=1)

@@ -15,6 +15,7 @@ from pathlib import Path
 from forum.environment import Environment, database_parts
 
 PAUSE = 1.0  # seconds between two looks
+TELL = 5.0  # seconds between two different states told: migrations are applied several a second
 REPEAT = 15.0  # seconds after which an unchanged state is told again
 
 
@@ -61,7 +62,7 @@ def wait(
     pause: Callable[[float], None] = time.sleep,
     tell: Callable[[str], None] = lambda line: print(line, flush=True),
 ) -> bool:
-    """Call `check` until it finds nothing lacking, at most `limit` seconds; says what is lacking when that changes."""
+    """Call `check` until it finds nothing lacking, at most `limit` seconds; says what is lacking now and then."""
     started = told_at = clock()
     told = ""
     while True:
@@ -70,7 +71,7 @@ def wait(
         if not lacking:
             tell(f"ready after {now - started:.1f} s")
             return True
-        if lacking != told or now - told_at >= REPEAT:
+        if not told or now - told_at >= (REPEAT if lacking == told else TELL):
             tell(f"waiting: {lacking}")
             told, told_at = lacking, now
         if now - started >= limit:

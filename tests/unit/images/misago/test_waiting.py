@@ -39,8 +39,13 @@ def run(states: list[str], limit: float) -> tuple[bool, list[str]]:
     return done, told
 
 
-def test_a_state_is_told_when_it_changes() -> None:
-    assert run(["no", "no", "almost", ""], 60) == (True, ["waiting: no", "waiting: almost", "ready after 3.0 s"])
+def test_readiness_is_told_with_the_seconds_it_took() -> None:
+    assert run(["no", ""], 60) == (True, ["waiting: no", "ready after 1.0 s"])
+
+
+def test_a_state_that_changes_all_the_time_is_told_now_and_then() -> None:
+    _done, told = run([*map(str, range(12)), ""], 60)
+    assert told == ["waiting: 0", "waiting: 5", "waiting: 10", "ready after 12.0 s"]
 
 
 def test_an_unchanged_state_is_told_again_after_a_while_and_given_up_in_the_end() -> None:
