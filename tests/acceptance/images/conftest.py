@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pods of the images, as strict as the roles run them, in a namespace of their own that is removed afterwards.
 
-STACKGATE_ADMIN_KUBECONFIG  a kubeconfig that may make namespaces (~/.cache/stackgate/kubeconfig)
+STACKGATE_ADMIN_KUBECONFIG  a kubeconfig that may make namespaces (~/.cache/stackgate/admin.kubeconfig)
 STACKGATE_REGISTRY          the registry in the images' references (registry.k3s:5000)
 """
 
@@ -24,7 +24,7 @@ from kubernetes.client.exceptions import ApiException  # noqa: E402
 from kubernetes.stream import stream  # noqa: E402
 
 NAMESPACE = "images-test"
-KUBECONFIG = os.environ.get("STACKGATE_ADMIN_KUBECONFIG", str(Path("~/.cache/stackgate/kubeconfig").expanduser()))
+KUBECONFIG = os.environ.get("STACKGATE_ADMIN_KUBECONFIG", str(Path("~/.cache/stackgate/admin.kubeconfig").expanduser()))
 REGISTRY = os.environ.get("STACKGATE_REGISTRY", "registry.k3s:5000")
 # Seconds for anything a pod is waited for; pulling a first image included.
 PATIENCE = 120.0
