@@ -93,13 +93,15 @@ def expand(
     seen: set[str] = set()
     done: list[dict[str, Any]] = []
     for number, item in enumerate(items, 1):
+        if not item.get("enabled", True):
+            continue
         name = str(item.get("name") or f"number {number}")
         complaints = list(_complaints(item, defaults))
         if name in seen:
             complaints.append("its name is that of an earlier item")
         seen.add(name)
         wrong.extend(f"{name}: {complaint}" for complaint in complaints)
-        if not complaints and item.get("enabled", True):
+        if not complaints:
             done.append(_complete(item, instance, defaults, checksums))
     if wrong:
         raise StackgateError(

@@ -1,0 +1,93 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Render every component role's template by Ansible's own templating, and print the objects and gates as JSON.
+
+A program of its own, because it installs ansible's loader of collections, which would change the imports of other tests.
+
+    python tests/manifests/render.py      {set: {"objects": [...], "gates": {...}, "secrets": {name: [keys]}, "variables": {...}}}
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+SETS = Path(__file__).parent / "sets"
+ROLES = ("namespace", "postgresql", "redis", "workload", "nginx", "website", "ingress")
+MIDDLEWARE = "traefik.io/v1alpha1/Middleware"
+# What tasks would have registered before the template is rendered.
+REGISTERED: dict[str, Any] = {
+    "__postgresql_secret": {"checksum": "0" * 64},
+    "__redis_secret": {"checksum": "0" * 64},
+    "__workload_secrets": {"checksums": {}},
+    "__ingress_api": {"served": [MIDDLEWARE]},
+}
+CLUSTER_KINDS = {"Namespace", "PersistentVolume", "ClusterRole", "ClusterRoleBinding", "IngressClass", "StorageClass"}
+
+
+def main() -> None:
+    from ansible.plugins.loader import init_plugin_loader
+
+    init_plugin_loader([str(ROOT / "collections")])
+    instance = [ROOT / "inventories" / "local" / "group_vars" / "stacks" / "main.yml"]
+    everything = {
+        "defaults": render("defaults", [*instance, SETS / "defaults.yml"]),
+        "everything": render("everything", [*instance, SETS / "everything.yml"]),
+        "wesago": render("wesago", [*instance, ROOT / "playbooks" / "group_vars" / "wesago.yml"]),
+    }
+    json.dump(everything, sys.stdout)
+
+
+def render(name: str, files: list[Path]) -> dict[str, Any]:
+    """All objects of one set of variables, as the manifest action would apply them."""
+    from ansible.parsing.dataloader import DataLoader
+    from ansible.template import Templar, trust_as_template
+
+    from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.documents import parse, plain
+    from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.prepare import Component, prepare
+
+    loader = DataLoader()
+    loader.set_basedir(str(ROOT / "playbooks"))
+    variables: dict[str, Any] = {"inventory_hostname": f"{name}-test", "playbook_dir": str(ROOT / "playbooks"), "groups": {}}
+    # In the order of their precedence: a role's defaults, the shared ones, the set, the role's constants.
+    paths = [ROOT / "roles" / role / "defaults" / "main.yml" for role in ROLES]
+    paths += [ROOT / "playbooks" / "group_vars" / "all.yml", *files]
+    paths += [ROOT / "roles" / role / "vars" / "main.yml" for role in ROLES]
+    for path in paths:
+        variables.update(loader.load_from_file(str(path), cache="none", trusted_as_template=True) or {})
+    variables.update(REGISTERED)
+
+    def value(expression: str, role: str, **more: Any) -> Any:
+        here = {"role_name": role, "role_path": str(ROOT / "roles" / role), "ansible_search_path": [str(ROOT / "roles" / role)], **more}
+        return plain(Templar(loader, {**variables, **here}).template(trust_as_template("{{ " + expression + " }}")))
+
+    objects: list[dict[str, Any]] = []
+    texts: dict[str, str] = {}
+    for role in ROLES:
+        text = value(f"lookup('ansible.builtin.template', '{role}.yml.j2')", role) or ""  # no hosts: no text
+        texts[role] = text
+        component = Component(role, f"{name}-test", f"{name}-test", name)
+        documents = parse(text, f"{role}.yml.j2")
+        objects += [plain(wanted.body) for wanted in prepare(documents, component, lambda _api, kind: kind not in CLUSTER_KINDS)]
+    made = value("workload_secrets", "workload")
+    secrets = {secret["name"]: sorted(key for part in ("generate", "values", "fields") for key in secret.get(part) or {}) for secret in made}
+    secrets["postgresql"] = sorted(
+        key for part in ("generate", "values", "fields") for key in value(f"__postgresql_{part}", "postgresql")
+    )
+    secrets["redis"] = sorted(["password", *value("__redis_values", "redis"), *value("__redis_fields", "redis")])
+    return {
+        "objects": objects,
+        "texts": texts,
+        "gates": {role: value(f"{role}_gate", role) for role in ROLES},
+        "secrets": secrets,
+        "fields": {"postgresql": value("__postgresql_fields", "postgresql"), "redis": value("__redis_fields", "redis")},
+        "items": value("__workload_items", "workload"),
+        "upstreams": value("nginx_upstreams", "nginx"),
+    }
+
+
+if __name__ == "__main__":
+    main()
