@@ -64,7 +64,7 @@ apiVersion: v1
 kind: Pod
 metadata: {name: stranger, namespace: trial, labels: {app: stranger}}
 spec:
-  nodeName: node1
+  nodeSelector: {kubernetes.io/hostname: node1}
   terminationGracePeriodSeconds: 0
   containers:
     - {name: c, image: busybox, command: [sh, -c, "date >> /own/starts; exec sleep 10000"], volumeMounts: [{name: own, mountPath: /own}]}
@@ -168,7 +168,7 @@ def test_nobody_gets_in_without_credentials(cluster: Embedded) -> None:
         (("create", "pods", "-n", "default"), False),
         (("create", "namespaces"), False),
         (("create", "clusterrolebindings.rbac.authorization.k8s.io"), False),
-        (("get", "nodes/proxy"), False),
+        (("get", "nodes", "--subresource=proxy"), False),
     ],
 )
 def test_the_stack_rules_in_its_namespace_only(cluster: Embedded, words: tuple[str, ...], allowed: bool) -> None:
