@@ -441,7 +441,8 @@ class Engine:
                 return [], refusals.problems_of(error, item.key, body)
 
         answers = list(self._pool.map(one, items)) if len(items) > 1 else [one(item) for item in items]
-        return [result for results, _ in answers for result in results], [problem for _, problems in answers for problem in problems]
+        results = [result for answer in answers for result in answer[0]]
+        return results, [problem for answer in answers for problem in answer[1]]
 
     def _outcome(self, changes: list[Change]) -> Outcome:
         """The changes, and what the server warned of."""

@@ -64,7 +64,7 @@ class Recipe:
     def make(self) -> str:
         """A new value from the system's random source."""
         letters = ALPHABETS[self.alphabet]
-        return "".join(secrets.choice(letters) for _ in range(self.length))
+        return "".join(secrets.choice(letters) for _letter in range(self.length))
 
 
 @dataclass(frozen=True)
