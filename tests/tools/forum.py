@@ -11,7 +11,7 @@ import zlib
 from visitor import Answer, Visitor
 
 
-def png(red: int, green: int, blue: int, edge: int = 256) -> bytes:
+def png(red: int, green: int, blue: int, edge: int = 512) -> bytes:
     """A square picture of one colour."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -34,11 +34,17 @@ def new_thread(visitor: Visitor, text: str, **more: object) -> Answer:
     return answer
 
 
-def member(anonymous: Visitor) -> tuple[str, str]:
-    """A new account, made the way a person makes one: (name, password)."""
+def member(visitor: Visitor) -> tuple[str, str]:
+    """A new account, made the way a person makes one, and logged in: (name, password)."""
     name, password = f"Ana{secrets.token_hex(4)}", secrets.token_urlsafe(16)
-    assert anonymous.get("/").status == 200
-    answer = anonymous.post("/api/users/", {"username": name, "email": f"{name.lower()}@example.org", "password": password})
+    assert visitor.get("/").status == 200
+    answer = visitor.post("/api/users/", {"username": name, "email": f"{name.lower()}@example.org", "password": password})
     assert answer.status == 200, answer.text
     assert answer.json()["activation"] == "active"
     return name, password
+
+
+def leave(visitor: Visitor, password: str) -> None:
+    """Ask for the deletion of one's own account."""
+    answer = visitor.post(f"/api/users/{visitor.get('/api/auth/').json()['id']}/delete-own-account/", {"password": password})
+    assert answer.status == 200, answer.text

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -52,6 +53,7 @@ class Run:
     changed: the tasks that reported a change, as (host, task, diff).
     failed:  the messages of failed tasks.
     recap:   ok, changed, failures, ... by host.
+    plays:   those that had a task to do.
     """
 
     status: int
@@ -68,10 +70,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Instance:
-    """One deployed stack. Every field can be set by an environment variable: STACKGATE_INSTANCE, STACKGATE_INVENTORY, ..."""
+    """One deployed stack. Every field can be set by an environment variable: STACKGATE_INSTANCE, STACKGATE_INVENTORY, ...
+
+    inventories: as in `-i`, later ones over earlier ones; in the environment with colons between them.
+    """
 
     name: str
-    inventory: Path
+    inventories: tuple[Path, ...]
     kubeconfig: Path
     namespace: str
     domain: str
@@ -85,7 +90,7 @@ class Instance:
         name = given("INSTANCE", "wesago-local")
         return Instance(
             name=name,
-            inventory=PROJECT / given("INVENTORY", "inventories/local"),
+            inventories=tuple(PROJECT / path for path in given("INVENTORY", "inventories/local").split(":")),
             kubeconfig=Path(given("KUBECONFIG", str(CACHE / "kubeconfig"))),
             namespace=given("NAMESPACE", name),
             domain=given("DOMAIN", "k3s"),
@@ -112,9 +117,13 @@ class Instance:
         return [item.to_dict() for item in found.items]
 
     def versions(self) -> dict[str, str]:
-        """The resourceVersion of every object in the namespace, by Kind/name."""
+        """A fingerprint of every object in the namespace, by Kind/name: it changes when somebody writes to the object.
+
+        What the cluster itself reports in `status` is left out, so that a probe that fails on a busy machine is no change;
+        who wrote when is kept (managedFields of those who do not write a status).
+        """
         return {
-            f"{kind}/{item['metadata']['name']}": item["metadata"]["resourceVersion"]
+            f"{kind}/{item['metadata']['name']}": fingerprint(item)
             for api_version, kind in KINDS
             for item in self.objects(api_version, kind)
         }
@@ -154,14 +163,23 @@ class Instance:
         self, *arguments: str, playbook: str = "site.yml", override: Mapping[str, Any] | None = None, directory: Path | None = None
     ) -> Run:
         """ansible-playbook on this instance. `override` is what a user would write into host_vars; `directory` holds it."""
-        inventories = ["-i", str(self.inventory)]
+        inventories = list(self.inventories)
         if override is not None:
             assert directory is not None
             (directory / "host_vars").mkdir(parents=True, exist_ok=True)
             (directory / "host_vars" / f"{self.name}.yml").write_text(yaml.safe_dump(dict(override)))
             (directory / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": {self.name: None}}}))
-            inventories += ["-i", str(directory)]
-        return run_playbook([playbook, *inventories, "--limit", self.name, *arguments])
+            inventories.append(directory)
+        given = [word for path in inventories for word in ("-i", str(path))]
+        return run_playbook([playbook, *given, "--limit", self.name, *arguments])
+
+
+def fingerprint(item: Mapping[str, Any]) -> str:
+    """A hash of an object without its status and what changes along with that."""
+    metadata = {key: value for key, value in item["metadata"].items() if key not in ("resourceVersion", "managedFields")}
+    writers = [entry for entry in item["metadata"].get("managedFields") or [] if entry.get("subresource") != "status"]
+    rest = {key: value for key, value in item.items() if key not in ("metadata", "status")}
+    return hashlib.sha256(json.dumps([metadata, writers, rest], sort_keys=True, default=str).encode()).hexdigest()
 
 
 def run_playbook(arguments: Sequence[str]) -> Run:
@@ -196,7 +214,8 @@ def parse_run(status: int, stdout: str, stderr: str, seconds: float) -> Run:
     report, _end = json.JSONDecoder().raw_decode(stdout[start.start() :])
     changed, failed, plays = [], [], []
     for play in report["plays"]:
-        plays.append(play["play"]["name"])
+        if play["tasks"]:
+            plays.append(play["play"]["name"])
         for task in play["tasks"]:
             for host, result in task["hosts"].items():
                 if result.get("changed"):

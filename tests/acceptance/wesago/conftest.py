@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from forum import leave, member, new_thread
 from instance import Instance
 from visitor import Visitor
 
-ADMIN_SECRET = "misago-admin"
+ADMIN_SECRET = "forum-admin"
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +45,34 @@ def log_in(instance: Instance, forum_host: str) -> Callable[[str, str], Visitor]
 @pytest.fixture
 def admin(instance: Instance, log_in: Callable[[str, str], Visitor]) -> Visitor:
     return log_in(instance.secret(ADMIN_SECRET, "username"), instance.secret(ADMIN_SECRET, "password"))
+
+
+@pytest.fixture
+def post(admin: Visitor) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Posts a thread as the administrator; what was posted is deleted after the test."""
+    made: list[int] = []
+
+    def post_thread(text: str) -> dict[str, Any]:
+        thread = new_thread(admin, text).json()
+        made.append(thread["id"])
+        return thread
+
+    yield post_thread
+    for thread in made:
+        assert admin.request("DELETE", f"/api/threads/{thread}/").status == 200
+
+
+@pytest.fixture
+def newcomer(instance: Instance, forum_host: str) -> Iterator[Callable[[], tuple[str, Visitor]]]:
+    """Makes a member, logged in: (name, visitor). After the test each asks for the deletion of their account."""
+    made: list[tuple[Visitor, str]] = []
+
+    def join() -> tuple[str, Visitor]:
+        visitor = Visitor(instance.address, forum_host)
+        name, password = member(visitor)
+        made.append((visitor, password))
+        return name, visitor
+
+    yield join
+    for visitor, password in made:
+        leave(visitor, password)

@@ -11,9 +11,9 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from forum import new_thread
 from instance import PROJECT, Instance
 from visitor import Visitor
 
@@ -56,10 +56,10 @@ def test_an_image_that_cannot_be_pulled_fails_the_gate_at_once(instance: Instanc
 
 @pytest.mark.covers("WE-L01")
 def test_a_node_without_power_is_named_and_nothing_is_lost(
-    instance: Instance, admin: Visitor, anonymous: Visitor, log_in: Callable[[str, str], Visitor]
+    instance: Instance, anonymous: Visitor, post: Callable[[str], dict[str, Any]]
 ) -> None:
     text = f"Written before the power went: {secrets.token_hex(16)}"
-    thread = new_thread(admin, text).json()
+    thread = post(text)
     primary = instance.pods("app.kubernetes.io/component=postgresql")[0]
     lost = primary["spec"]["nodeName"]
     assert lost != "node1", "the database is on the node of the control plane: it cannot be powered off in this test"

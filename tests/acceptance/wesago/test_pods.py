@@ -14,14 +14,14 @@ from testinfra.host import Host
 
 @pytest.fixture
 def inside(instance: Instance) -> Callable[[str], Host]:
-    """The first running pod of a component, as a host that commands can be run on."""
+    """The first running pod of a name, as a host that commands can be run on."""
 
-    def host(component: str, container: str = "") -> Host:
-        pods = [pod for pod in instance.pods(f"app.kubernetes.io/component={component}") if pod["status"]["phase"] == "Running"]
-        assert pods, f"no pod of {component} runs in {instance.namespace}"
-        name = pods[0]["metadata"]["name"]
+    def host(name: str, container: str = "") -> Host:
+        pods = [pod for pod in instance.pods(f"app.kubernetes.io/name={name}") if pod["status"]["phase"] == "Running"]
+        assert pods, f"no pod of {name} runs in {instance.namespace}"
+        pod = pods[0]["metadata"]["name"]
         chosen = container or pods[0]["spec"]["containers"][0]["name"]
-        return testinfra.get_host(f"kubectl://{name}?namespace={instance.namespace}&container={chosen}&kubeconfig={instance.kubeconfig}")
+        return testinfra.get_host(f"kubectl://{pod}?namespace={instance.namespace}&container={chosen}&kubeconfig={instance.kubeconfig}")
 
     return host
 
@@ -74,8 +74,25 @@ def test_each_component_is_of_the_kind_that_it_needs(instance: Instance) -> None
     assert "nginx" in stateless
 
 
+@pytest.mark.covers("WE-F13", "WE-F24")
+def test_a_task_sent_by_a_web_process_is_done_by_a_worker(inside: Callable[[str], Host], forum_host: str) -> None:
+    ask = (
+        "import urllib.request as u; "
+        f"print(u.urlopen(u.Request('http://127.0.0.1:8000/healthcheck/celery/', headers={{'Host': '{forum_host}'}})).read().decode())"
+    )
+    assert '"status": "OK"' in inside("web").check_output(f'python -c "{ask}"')
+
+
+@pytest.mark.covers("WE-F09", "WE-F31")
+def test_the_forum_s_tables_are_in_postgresql(inside: Callable[[str], Host]) -> None:
+    count = inside("web").check_output(
+        'python -c "import django; django.setup(); from misago.threads.models import Thread; print(Thread.objects.count() >= 0)"'
+    )
+    assert count.splitlines()[-1] == "True"
+
+
 def test_nothing_runs_as_root(inside: Callable[[str], Host]) -> None:
-    for component in ("nginx", "postgresql", "redis"):
+    for component in ("nginx", "website", "web", "worker", "postgresql", "redis"):
         assert inside(component).check_output("id -u") != "0", component
 
 
@@ -85,7 +102,7 @@ def test_nginx_finds_its_configuration_valid(inside: Callable[[str], Host]) -> N
 
 
 def test_the_root_file_systems_cannot_be_written(inside: Callable[[str], Host]) -> None:
-    for component in ("nginx", "postgresql", "redis"):
+    for component in ("nginx", "website", "web", "worker", "postgresql", "redis"):
         assert inside(component).run("touch /probe").rc != 0, component
 
 
@@ -100,6 +117,6 @@ def test_no_secret_is_in_a_command_line(instance: Instance, inside: Callable[[st
     }
     secrets_ = {value for value in values if len(value) >= 12}
     assert secrets_
-    for component in ("nginx", "postgresql", "redis"):
+    for component in ("nginx", "website", "web", "worker", "postgresql", "redis"):
         lines = inside(component).check_output("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
         assert not [value for value in secrets_ if value in lines], component
