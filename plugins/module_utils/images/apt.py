@@ -9,7 +9,7 @@ wanted one in its place. Only Debian's own archive is taken, never a third party
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -131,9 +131,13 @@ def is_debian(source: Source, lists: Path = APT_LISTS) -> bool:
     return "main" in source.components and (named or "debian-archive" in source.options.get("signed-by", ""))
 
 
-def sources_for(suite: str, sources: Iterable[Source], lists: Path = APT_LISTS) -> list[Source]:
-    """The entries that give a suite's packages: component main, with updates and security. Raises StackgateError when there are none."""
-    known = [source for source in sources if is_debian(source, lists)]
+def sources_for(suite: str, sources: Sequence[Source], lists: Path | None = APT_LISTS) -> list[Source]:
+    """The entries that give a suite's packages: component main, with updates and security.
+
+    lists: where apt keeps what it fetched, to tell Debian's archive from others; None takes every entry for Debian's.
+    Raises StackgateError when there are none.
+    """
+    known = [source for source in sources if lists is None or is_debian(source, lists)]
     names = {match["name"] for source in known for match in map(SUITE.match, source.suites) if match and match["name"] in SUITES}
     own = [suite] if suite in names else sorted(names)
     for name in own:
@@ -170,6 +174,26 @@ KEPT = ("signed-by", "trusted", "check-valid-until", "check-date", "allow-insecu
 def transport(dump: str) -> list[str]:
     """The lines of `apt-config dump` that say how packages are fetched (proxy, certificates, retries), each a valid apt.conf line."""
     return [line for line in dump.splitlines() if TRANSPORT.match(line.strip())]
+
+
+def transport_for_build(lines: Iterable[str], inside: str) -> tuple[list[str], dict[str, Path]]:
+    """Transport lines for a build, and the host's files that they name (certificates, keys): {path in the build: path on the host}.
+
+    A program that finds a proxy cannot be lent; the line is dropped.
+    """
+    kept: list[str] = []
+    files: dict[str, Path] = {}
+    for line in lines:
+        name, _space, value = line.partition(" ")
+        path = Path(value.strip(';" '))
+        if "proxy-auto-detect" in name.lower() or "proxyautodetect" in name.lower():
+            continue
+        if path.is_absolute() and path.is_file():
+            target = f"{inside}/apt-{len(files)}"
+            files[target] = path
+            line = f'{name} "{target}";'
+        kept.append(line)
+    return kept, files
 
 
 def key_files(sources: Iterable[Source]) -> list[str]:

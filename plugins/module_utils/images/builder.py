@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -131,7 +132,11 @@ class Builder:
 
     def _buildah(self, *arguments: str) -> list[str]:
         storage = ["--root", str(self.directory / "root"), "--runroot", str(self.directory / "run")]
-        return ["buildah", *storage, "--storage-driver", "overlay", *arguments]
+        return ["buildah", *storage, "--storage-driver", self._driver, *arguments]
+
+    @functools.cached_property
+    def _driver(self) -> str:
+        return os.environ.get("STORAGE_DRIVER") or storage_driver(self.directory, Path("/proc/self/mounts").read_text())
 
     def _output(self, *arguments: str) -> tuple[int, list[str]]:
         """Run buildah for its answer: exit status and lines."""
@@ -227,7 +232,9 @@ class Builder:
             self._fetch(image.base, work, scratch, log)
             options = ["--build-arg", f"BASE={local(image.base)}", "--pull-never"]
         elif isinstance(image.base, External):
-            options = ["--build-arg", f"BASE={image.base.reference}", *self._access(scratch)]
+            # Our registry's settings are for our registry only: another one is spoken to as buildah is configured.
+            ours = image.base.reference.startswith(f"{self.registry.address.host}/")
+            options = ["--build-arg", f"BASE={image.base.reference}", *(self._access(scratch) if ours else ())]
         if image.builder == "mmdebstrap":
             work.steps.begin("bootstrap of the base system")
             self._run(image, work, bootstrap_command(image, context, scratch, sources, lending.apt_transport()), log)
@@ -314,6 +321,20 @@ def local(image: Image) -> str:
     return f"localhost/{image.repository}:{image.tag}"
 
 
+def storage_driver(directory: Path, mounts: str) -> str:
+    """buildah's storage driver for a directory, from the text of /proc/self/mounts.
+
+    An overlay cannot lie on another one (the root of a container): there, whole copies (vfs), slower and larger.
+    """
+    kinds = {}
+    for line in mounts.splitlines():
+        _device, point, kind, *_rest = line.split()
+        kinds[point] = kind
+    directory = directory.resolve()
+    nearest = next((str(path) for path in (directory, *directory.parents) if str(path) in kinds), "/")
+    return "vfs" if kinds.get(nearest) == "overlay" else "overlay"
+
+
 def superseded(listed: Iterable[str], wanted: set[str], last: Mapping[str, str]) -> list[str]:
     """Of the images in the storage, those to remove: ours that are neither wanted (`<name>:<tag>`) nor the last pushed of their name."""
     ours = f"localhost/{PREFIX}/"
@@ -361,6 +382,10 @@ def _bootstrap(image: Image, context: Path, work: Path, sources_file: Path, tran
         yield f"--dpkgopt={context / 'dpkg.cfg'}"
     yield '--aptopt=Acquire::Languages "none"'
     yield from (f"--aptopt={line}" for line in transport)
+    # Credentials of a mirror. Like the transport they are named in a file that the setup removes.
+    for option, place in (("netrc", apt.APT_ETC / "auth.conf"), ("netrcparts", apt.APT_ETC / "auth.conf.d")):
+        if place.exists():
+            yield f'--aptopt=Dir::Etc::{option} "{place}"'
     yield "--dpkgopt=force-unsafe-io"
     if (context / "setup").is_file():
         yield f'--customize-hook="{context / "setup"}" "$1"'

@@ -49,7 +49,19 @@ def apt_transport() -> list[str]:
 
 def debian_sources(suite: str, override: str = "") -> list[apt.Source]:
     """The sources of a Debian suite: those given (either format), else this machine's. Raises StackgateError."""
-    return apt.parse(override) if override.strip() else apt.sources_for(suite, apt.read_sources())
+    return apt.sources_for(suite, apt.parse(override), None) if override.strip() else apt.sources_for(suite, apt.read_sources())
+
+
+def _open_directory(path: Path) -> None:
+    """Make a directory that every user of a build may read, whatever the umask."""
+    path.mkdir()
+    path.chmod(0o755)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that every user of a build may read, whatever the umask."""
+    path.write_text(text)
+    path.chmod(0o644)
 
 
 def lend(directory: Path, sources: Iterable[apt.Source]) -> Loan:
@@ -59,7 +71,7 @@ def lend(directory: Path, sources: Iterable[apt.Source]) -> Loan:
     bundle = ca_bundle()
     # Its root is what the build sees at INSIDE: mount points must exist there, for it is read-only.
     root = directory / "root"
-    root.mkdir(mode=0o755)
+    _open_directory(root)
     loan = Loan([(root, INSIDE)])
 
     def mount(host: Path, inside: str) -> None:
@@ -74,7 +86,7 @@ def lend(directory: Path, sources: Iterable[apt.Source]) -> Loan:
         _lend_apt(directory, sources, mount, bool(bundle))
     configuration = pip.for_build(pip.settings(pip.configuration_files(os.environ, Path.home()), os.environ), INSIDE)
     if configuration.text:
-        (directory / "pip.conf").write_text(configuration.text)
+        _write(directory / "pip.conf", configuration.text)
         mount(directory / "pip.conf", "/etc/pip.conf")
         for inside, host in configuration.paths.items():
             mount(host.resolve(), inside)
@@ -84,13 +96,15 @@ def lend(directory: Path, sources: Iterable[apt.Source]) -> Loan:
 def _lend_apt(directory: Path, sources: list[apt.Source], mount: Callable[[Path, str], None], certificates: bool) -> None:
     """apt's sources, keyrings, credentials and transport."""
     parts = directory / "sources.list.d"
-    parts.mkdir(mode=0o755)
-    (parts / "build.sources").write_text("\n".join(source.deb822() for source in sources))
+    _open_directory(parts)
+    _write(parts / "build.sources", "\n".join(source.deb822() for source in sources))
     mount(parts, "/etc/apt/sources.list.d")
-    lines = apt_transport()
+    lines, files = apt.transport_for_build(apt_transport(), INSIDE)
+    for inside, host in files.items():
+        mount(host.resolve(), inside)
     if certificates and not any("CaInfo" in line for line in lines):
         lines.append(f'Acquire::https::CaInfo "{INSIDE}/ca-certificates.crt";')
-    (directory / "apt.conf").write_text("\n".join(lines) + "\n")
+    _write(directory / "apt.conf", "\n".join(lines) + "\n")
     mount(directory / "apt.conf", "/etc/apt/apt.conf.d/99build")
     for key in apt.key_files(sources):
         # Debian's own keyring is in every Debian image; another one belongs to this machine's mirror.

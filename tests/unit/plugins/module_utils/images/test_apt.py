@@ -165,6 +165,20 @@ DPkg::Post-Invoke:: "rm -f x";
     ]
 
 
+def test_files_of_the_transport_move_into_the_build(tmp_path: Path) -> None:
+    certificates = tmp_path / "corp.pem"
+    certificates.write_text("x")
+    lines = [
+        f'Acquire::https::CaInfo "{certificates}";',
+        'Acquire::http::Proxy-Auto-Detect "/usr/bin/auto-apt-proxy";',
+        'Acquire::https::SslCert "/no/such";',
+        'Acquire::Retries "3";',
+    ]
+    kept, files = apt.transport_for_build(lines, "/run/build")
+    assert kept == ['Acquire::https::CaInfo "/run/build/apt-0";', 'Acquire::https::SslCert "/no/such";', 'Acquire::Retries "3";']
+    assert files == {"/run/build/apt-0": certificates}
+
+
 def test_key_files_are_paths_only() -> None:
     assert apt.key_files(apt.parse(DEB822)) == [KEYRING]
     assert apt.key_files([Source(("u",), ("s",), (), {"signed-by": "0123ABCD"})]) == []

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.images import apt, builder
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.builder import Builder, BuildError, Work
-from ansible_collections.stackgate.k3s.plugins.module_utils.images.context import Image
+from ansible_collections.stackgate.k3s.plugins.module_utils.images.context import External, Image
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.registry import Registry, parse_address
 
 Usage = namedtuple("Usage", "total used free")
@@ -102,6 +103,26 @@ def test_superseded_are_ours_neither_wanted_nor_last() -> None:
         "<none>:<none>",
     ]
     assert builder.superseded(listed, {"app:2"}, {"app": "3", "base": "1"}) == ["localhost/stackgate/app:1"]
+
+
+def test_the_storage_driver_follows_the_file_system() -> None:
+    mounts = "/dev/vda / ext4 rw 0 0\noverlay /srv/box overlay rw 0 0\ntmpfs /srv/box/fast tmpfs rw 0 0\n"
+    assert builder.storage_driver(Path("/home/me"), mounts) == "overlay"
+    assert builder.storage_driver(Path("/srv/box/cache"), mounts) == "vfs"
+    assert builder.storage_driver(Path("/srv/box/fast/cache"), mounts) == "overlay"
+
+
+def test_our_registry_is_the_only_one_that_gets_its_settings(app: Image, tmp_path: Path) -> None:
+    for number, (reference, given) in enumerate((("registry.k3s:5000/os/debian:12", True), ("docker.io/library/debian:12", False))):
+        known = Recorded(tmp_path / f"cache{number}", Registry(parse_address("registry.k3s:5000")))
+        known.script({"inspect": 1}, [None, "sha256:1"])
+        based = replace(app, base=External(reference))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(builder, "stage", lambda image, target: target.mkdir())
+            known.build(based, Work("app"))
+        build = next(command for command in known.commands if "build" in command)
+        assert f"BASE={reference}" in build
+        assert ("--tls-verify=false" in build) is given
 
 
 def test_locks_exclude(tmp_path: Path) -> None:
