@@ -18,14 +18,15 @@ class ActionModule(StackgateAction):
     def execute(self, options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Make or delete."""
         cluster = self.cluster()
-        if options["state"] == "absent":
-            changed = remove(cluster, options["name"], dry_run=self.check_mode)
-            return {"changed": changed, "exists": False, "lacking": {}}
-        labels = {str(key): str(value) for key, value in options["labels"].items()}
-        outcome = ensure(cluster, options["name"], labels, dry_run=self.check_mode)
-        result: dict[str, Any] = {"changed": outcome.changed, "exists": True, "lacking": outcome.lacking}
+        present = options["state"] == "present"
+        if present:
+            labels = {str(key): str(value) for key, value in options["labels"].items()}
+            outcome = ensure(cluster, options["name"], labels, dry_run=self.check_mode)
+        else:
+            outcome = remove(cluster, options["name"], dry_run=self.check_mode)
+        result: dict[str, Any] = {"changed": outcome.changed, "exists": present or bool(outcome.warning), "lacking": outcome.lacking}
         if outcome.warning:
             result["warnings"] = [outcome.warning]
-        if self.diff_mode and outcome.changed:
+        if self.diff_mode and outcome.changed and present:
             result["diff"] = {"before": {"labels": outcome.before}, "after": {"labels": outcome.after}}
         return result

@@ -34,7 +34,8 @@ options:
     default: {}
   state:
     description:
-      - V(present) makes it. V(absent) deletes it with everything in it, volumes included, and does not wait for the end.
+      - V(present) makes it. V(absent) deletes it with everything in it, volumes included, and does not wait for the end. A namespace that
+        this identity may not delete stays, with a warning.
     type: str
     choices: [present, absent]
     default: present

@@ -33,5 +33,6 @@ def stacks(rendered: dict[str, dict[str, Any]]) -> dict[str, Any]:
     from rules import Stack
 
     return {
-        name: Stack(found["objects"], found["secrets"], ("app-tls",), found["gates"], found["upstreams"]) for name, found in rendered.items()
+        name: Stack(found["objects"], found["secrets"], ("app-tls",), found["gates"], found["upstreams"])
+        for name, found in rendered.items()
     }

@@ -73,10 +73,10 @@ def render(name: str, files: list[Path]) -> dict[str, Any]:
         documents = parse(text, f"{role}.yml.j2")
         objects += [plain(wanted.body) for wanted in prepare(documents, component, lambda _api, kind: kind not in CLUSTER_KINDS)]
     made = value("workload_secrets", "workload")
-    secrets = {secret["name"]: sorted(key for part in ("generate", "values", "fields") for key in secret.get(part) or {}) for secret in made}
-    secrets["postgresql"] = sorted(
-        key for part in ("generate", "values", "fields") for key in value(f"__postgresql_{part}", "postgresql")
-    )
+    secrets = {
+        secret["name"]: sorted(key for part in ("generate", "values", "fields") for key in secret.get(part) or {}) for secret in made
+    }
+    secrets["postgresql"] = sorted(key for part in ("generate", "values", "fields") for key in value(f"__postgresql_{part}", "postgresql"))
     secrets["redis"] = sorted(["password", *value("__redis_values", "redis"), *value("__redis_fields", "redis")])
     return {
         "objects": objects,

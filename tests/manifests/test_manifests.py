@@ -137,20 +137,28 @@ def test_the_content_is_named_by_itself(rendered: dict[str, dict[str, Any]]) -> 
     maps = [item for item in rendered["everything"]["objects"] if item["kind"] == "ConfigMap" and "binaryData" in item]
     assert len(maps) == 1
     assert maps[0]["immutable"] is True
-    website = next(item for item in rendered["everything"]["objects"] if item["kind"] == "Deployment" and item["metadata"]["name"] == "website")
-    sources = next(volume for volume in website["spec"]["template"]["spec"]["volumes"] if volume["name"] == "content")["projected"]["sources"]
+    website = next(
+        item for item in rendered["everything"]["objects"] if item["kind"] == "Deployment" and item["metadata"]["name"] == "website"
+    )
+    sources = next(volume for volume in website["spec"]["template"]["spec"]["volumes"] if volume["name"] == "content")["projected"][
+        "sources"
+    ]
     assert {entry["path"] for entry in sources[0]["configMap"]["items"]} == {"index.html", "404.html", "css/site.css"}
 
 
 def test_ingress_checks_follow_the_host(rendered: dict[str, dict[str, Any]]) -> None:
-    conditions = {condition.get("host"): condition for condition in rendered["everything"]["gates"]["ingress"] if condition["kind"] == "http"}
+    conditions = {
+        condition.get("host"): condition for condition in rendered["everything"]["gates"]["ingress"] if condition["kind"] == "http"
+    }
     assert set(conditions) == {"app.example.test", "site.example.test"}  # not the one that is switched off, not the wildcard
     assert conditions["app.example.test"]["scheme"] == "https"
     assert conditions["app.example.test"]["headers"] == {"X-Frame-Options": "DENY"}
 
 
 def test_middlewares_need_their_kind(rendered: dict[str, dict[str, Any]]) -> None:
-    app = next(item for item in rendered["everything"]["objects"] if item["kind"] == "Ingress" and item["metadata"]["name"] == "app-example-test")
+    app = next(
+        item for item in rendered["everything"]["objects"] if item["kind"] == "Ingress" and item["metadata"]["name"] == "app-example-test"
+    )
     namespace = app["metadata"]["namespace"]
     assert app["metadata"]["annotations"]["traefik.ingress.kubernetes.io/router.middlewares"] == (
         f"{namespace}-secure@kubernetescrd,{namespace}-to-https@kubernetescrd"

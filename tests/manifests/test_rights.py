@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.stackgate.k3s.plugins.module_utils.preflight.surroundings import NEEDED_RIGHTS
 from conftest import SETS
 from rules import Stack
+
+from ansible_collections.stackgate.k3s.plugins.module_utils.preflight.surroundings import NEEDED_RIGHTS
 
 RIGHTS = Path(__file__).parents[2] / "docs" / "rights.md"
 PLURALS = {"NetworkPolicy": "networkpolicies", "Ingress": "ingresses"}

@@ -83,9 +83,16 @@ def ensure(cluster: Client, name: str, labels: Mapping[str, str], *, dry_run: bo
     return Outcome(changed=True, before=before, after=dict(applied.get("metadata", {}).get("labels") or {}))
 
 
-def remove(cluster: Client, name: str, *, dry_run: bool) -> bool:
-    """Delete the namespace with everything in it; False when there is none."""
-    return cluster.delete(API, KIND, name, dry_run=dry_run)
+def remove(cluster: Client, name: str, *, dry_run: bool) -> Outcome:
+    """Delete the namespace with everything in it. One that this identity may not delete stays, with a warning: it was not made here."""
+    try:
+        return Outcome(changed=cluster.delete(API, KIND, name, dry_run=dry_run))
+    except ApiError as error:
+        if not error.forbidden:
+            raise
+        return Outcome(
+            warning=f"namespace {name} stays, empty: this identity may not delete it; an administrator may: kubectl delete namespace {name}"
+        )
 
 
 def _unseen(cluster: Client, name: str) -> Outcome:
