@@ -38,6 +38,10 @@ def test_a_failure_names_the_step_its_status_and_its_last_lines() -> None:
     assert "building at STEP" not in text
 
 
+def test_a_step_that_said_little_shows_nothing_of_the_one_before() -> None:
+    assert steps(FAILED.format(lines="")).failure().splitlines()[1:] == ["  make: *** [it] Error 2"]
+
+
 def test_a_build_that_never_began_says_why() -> None:
     found = steps("Error: error reading info about /x/Containerfile: no such file\n")
     assert found.failure() == "it failed at its start:\n  Error: error reading info about /x/Containerfile: no such file"

@@ -129,8 +129,10 @@ def test_each_after_its_base_and_two_at_once() -> None:
 
 def test_one_at_a_time() -> None:
     builder = FakeBuilder()
-    deliver(builder, [DEBIAN, NGINX, REDIS], parallel=1)
+    said: list[str] = []
+    deliver(builder, [DEBIAN, NGINX, REDIS], said.append, parallel=1)
     assert builder.most == 1
+    assert ["building" in text for text in said] == [True, False] * 3, "none is announced before its turn"
 
 
 def test_the_first_error_ends_the_others_and_is_the_one_reported() -> None:
