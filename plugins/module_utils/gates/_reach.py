@@ -172,7 +172,7 @@ def _backend_door(backend: Backend, port: int, host: str, view: View) -> Door:
 
 
 def _pod_door(target: Target, view: View) -> Door:
-    pod = view.get("Pod", str(target.pod))
+    pod = view.pod(str(target.pod))
     if pod is None:
         raise NoDoor(waiting(view.missing("Pod", str(target.pod))[0]))
     if not _pods.running(pod):

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the conditions of one poll round see of the cluster: each list is fetched once and shared."""
+"""What the conditions of one poll round see of the cluster: everything is fetched once and shared."""
 
 from __future__ import annotations
 
@@ -103,14 +103,14 @@ class Session:
 
 
 class View:
-    """One round's look at a namespace. Lists are fetched when first asked for, once, whoever asks."""
+    """One round's look at a namespace. Things are fetched when first asked for, once, whoever asks."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.cluster = session.cluster
         self.namespace = session.namespace
         self.now = session.now()
-        self._lists: dict[str, list[dict[str, Any]] | StackgateError] = {}
+        self._fetched: dict[str, Any] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._events: dict[tuple[str, str], list[dict[str, Any]]] | None = None
         self._guard = threading.Lock()
@@ -122,20 +122,26 @@ class View:
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
-            if key not in self._lists:
+            if key not in self._fetched:
                 try:
-                    self._lists[key] = make()
+                    self._fetched[key] = make()
                 except StackgateError as error:
-                    self._lists[key] = error
-            found = self._lists[key]
+                    self._fetched[key] = error
+            found = self._fetched[key]
         if isinstance(found, StackgateError):
             raise found
         return found
 
     def objects(self, kind: str) -> list[dict[str, Any]]:
-        """All objects of a kind in the namespace (of cluster-wide kinds: all). StackgateError when it cannot be read."""
+        """All objects of a kind in the namespace (of cluster-wide kinds: all). StackgateError when it cannot be read.
+
+        They come from the API server's cache and may be a moment old; the server would take up to a second to make sure
+        that they are not. The object that a condition is about comes from get(), which is never old: a change that has
+        just been applied is seen there, by its generation.
+        """
         api_version, namespaced = KINDS[kind]
-        found: list[dict[str, Any]] = self.once(kind, lambda: self.cluster.list(api_version, kind, self.namespace if namespaced else None))
+        namespace = self.namespace if namespaced else None
+        found: list[dict[str, Any]] = self.once(kind, lambda: self.cluster.list(api_version, kind, namespace, cached=True))
         return found
 
     def readable(self, kind: str) -> list[dict[str, Any]] | None:
@@ -151,13 +157,20 @@ class View:
             return None
 
     def get(self, kind: str, name: str) -> dict[str, Any] | None:
-        """One object by name, or None."""
-        return next((item for item in self.objects(kind) if item["metadata"]["name"] == name), None)
+        """One object by name, as it is now, or None."""
+        found: dict[str, Any] | None = self.once(
+            f"{kind}/{name}", lambda: self.cluster.get(KINDS[kind][0] if kind in KINDS else "v1", kind, name, self.namespace)
+        )
+        return found
+
+    def pod(self, name: str) -> dict[str, Any] | None:
+        """A pod by name, or None."""
+        return next((pod for pod in self.objects("Pod") if pod["metadata"]["name"] == name), None)
 
     def exists(self, kind: str, name: str) -> bool | None:
-        """Whether a ConfigMap or Secret (any kind of v1) exists; None when that may not be asked."""
+        """Whether a ConfigMap or Secret exists; None when that may not be asked."""
         try:
-            return self.once(f"{kind}/{name}", lambda: [self.cluster.get("v1", kind, name, self.namespace)])[0] is not None
+            return self.get(kind, name) is not None
         except ApiError:
             return None
 

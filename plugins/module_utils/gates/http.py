@@ -112,6 +112,6 @@ class Http(Condition):
         return _web.Tls(self.tls_name or "", self.ca_cert or "", self.tls_verify) if self._scheme() == "https" else None
 
     def _node(self, door: _reach.Door, view: View) -> str:
-        pod = view.get("Pod", door.pod) if door.pod else None
+        pod = view.pod(door.pod) if door.pod else None
         trouble = view.node_trouble(pod) if pod else ""
         return f"; {trouble}" if trouble else ""

@@ -36,7 +36,7 @@ class Pvc(Condition):
         return "each claim is bound, or waits for its first pod as its storage class wants it"
 
     def observe(self, view: View) -> Observation:
-        claims = [claim for claim in view.objects(CLAIM) if self._wanted(claim)]
+        claims = self._claims(view)
         if self.name and not claims:
             # A StatefulSet makes the claim of its last member when all the others are ready: no error, however late.
             return waiting(view.missing(CLAIM, self.name)[0])
@@ -49,10 +49,11 @@ class Pvc(Condition):
                     return verdict if self.name else Observation(state, f"{name}: {verdict.seen}", verdict.hint, objects=verdict.objects)
         return verdicts[0][1] if self.name and verdicts else holds(f"{len(claims)} bound or waiting for their first pod")
 
-    def _wanted(self, claim: Mapping[str, Any]) -> bool:
+    def _claims(self, view: View) -> list[dict[str, Any]]:
         if self.name:
-            return bool(claim["metadata"]["name"] == self.name)
-        return self.selector.items() <= (claim["metadata"].get("labels") or {}).items()
+            claim = view.get(CLAIM, self.name)
+            return [claim] if claim else []
+        return [claim for claim in view.objects(CLAIM) if self.selector.items() <= (claim["metadata"].get("labels") or {}).items()]
 
 
 def claim_state(claim: Mapping[str, Any], view: View) -> Observation:

@@ -54,7 +54,7 @@ class Tcp(Condition):
             return none.observation
         for door, wrong in zip(found, _reach.each(found, self._wrong), strict=True):
             if wrong:
-                pod = view.get("Pod", door.pod) if door.pod else None
+                pod = view.pod(door.pod) if door.pod else None
                 node = view.node_trouble(pod) if pod else ""
                 return waiting(f"{door.label}: {wrong}" + (f"; {node}" if node else ""), suspects=door.suspects)
         return holds(

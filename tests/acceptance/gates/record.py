@@ -15,9 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gate_stage import KUBECONFIG, Stage
+
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import Cluster
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._view import KINDS
-from gate_stage import KUBECONFIG, Stage
 
 FIXTURES = Path(__file__).parents[2] / "unit" / "plugins" / "module_utils" / "gates" / "recorded"
 NODE_KEYS = ("conditions", "addresses")

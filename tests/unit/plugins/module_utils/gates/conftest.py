@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import ApiError
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates import _protocol
@@ -34,7 +35,7 @@ class RecordedCluster:
         self.secrets: dict[str, dict[str, str]] = {}
         self.log = "one\ntwo\n"
 
-    def list(self, api_version: str, kind: str, namespace: str | None = None) -> list[dict[str, Any]]:
+    def list(self, api_version: str, kind: str, namespace: str | None = None, cached: bool = False) -> list[dict[str, Any]]:
         self.calls.append(kind)
         if kind in self.forbidden:
             raise ApiError(f"GET {kind}", 403, {"reason": "Forbidden", "message": f'User "x" cannot list resource "{kind}"'})
@@ -44,7 +45,10 @@ class RecordedCluster:
         self.calls.append(f"{kind}/{name}")
         if kind in self.forbidden:
             raise ApiError(f"GET {kind}", 403, {"reason": "Forbidden", "message": "no"})
-        return {"metadata": {"name": name}, "data": self.secrets[name]} if name in self.secrets else None
+        found = next((item for item in self.objects.get(kind, []) if item["metadata"]["name"] == name), None)
+        if kind == "Secret" and name in self.secrets:
+            return {"metadata": {"name": name}, "data": self.secrets[name]}
+        return copy.deepcopy(found)
 
     def logs(self, pod: str, namespace: str, container: str, *, lines: int = 50, previous: bool = False) -> str:
         self.calls.append(f"log {pod}/{container}{' previous' if previous else ''}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates import _fields, _protocol
 
 WRONG: list[tuple[Any, str]] = [

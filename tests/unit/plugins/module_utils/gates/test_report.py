@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates import _protocol, _report
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._runner import Outcome, Tracker
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import ApiError
 
 

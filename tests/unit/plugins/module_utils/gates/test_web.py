@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""http, tcp and journey against a small server of our own; ways to it through a Service and a pod go through a stand-in for the port-forward."""
+"""http, tcp and journey against a small server of our own; the port-forward to a pod is a stand-in."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates import _content, _protocol
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._cookies import Jar
 
@@ -329,7 +330,7 @@ def travel(web: Any) -> Callable[..., tuple[Any, Any]]:
 
 
 def test_a_journey_goes_its_whole_way(travel: Any, forum: Any) -> None:
-    condition, seen = travel()
+    _condition, seen = travel()
     assert [str(look.state) for look in seen] == ["waiting", "waiting", "holds"], seen[-1].seen
     assert "step 5 of 8, 'wait for the worker'" in seen[0].seen
     posts = [line for line in forum.state["seen"] if line.startswith(("POST", "DELETE"))]
@@ -341,7 +342,7 @@ def test_a_journey_goes_its_whole_way(travel: Any, forum: Any) -> None:
 
 def test_a_journey_that_fails_tidies_up_and_shows_no_secret(travel: Any, forum: Any) -> None:
     broken = [*STEPS[:3], {"name": "read it", "path": "/t/2/"}, *STEPS[-3:]]
-    condition, seen = travel(broken)
+    _condition, seen = travel(broken)
     assert len(seen) == 1
     assert seen[0].state == "failed"
     assert "step 4 of 7, 'read it' (GET /t/2/): status 404 Not Found, expected 200: no such page" in seen[0].seen
@@ -410,7 +411,7 @@ def test_redirects_are_followed_when_asked(travel: Any) -> None:
     ("save", "value"), [("cookie csrftoken", "tok"), ("header X-Forum", "yes"), ("regex <title>(\\w+)", "Forum"), ("regex html", "html")]
 )
 def test_values_are_kept_from_everywhere(travel: Any, save: str, value: str) -> None:
-    condition, seen = travel([{"name": "a", "path": "/", "save": {"it": save}}, {"name": "b", "path": "/?${it}"}])
+    condition, _seen = travel([{"name": "a", "path": "/", "save": {"it": save}}, {"name": "b", "path": "/?${it}"}])
     assert condition._values["it"] == value
 
 
@@ -445,5 +446,5 @@ def test_placeholders_keep_their_type_when_alone() -> None:
 
 def test_a_path_into_json_names_what_is_not_there() -> None:
     assert _content.at({"a": [{"b": 1}]}, "a.0.b") == 1
-    with pytest.raises(LookupError, match="no 'c' of 'a.0.c' in the JSON; there: b"):
+    with pytest.raises(LookupError, match=r"no 'c' of 'a\.0\.c' in the JSON; there: b"):
         _content.at({"a": [{"b": 1}]}, "a.0.c")
