@@ -60,6 +60,7 @@ class ActionModule(StackgateAction):
         for role, spec in specs.items():
             values = {name: value for name in spec if name in task_vars for value in self._templated(task_vars[name])}
             problems += inputs.wrong_values(role, spec, values)
+        problems += inputs.unfit_namespaces(self._namespaces(task_vars))
         return problems + inputs.doubled_hosts(self._ingress_hosts(task_vars))
 
     def _templated(self, value: Any) -> list[Any]:
@@ -68,6 +69,17 @@ class ActionModule(StackgateAction):
             return [self._templar.template(value)]
         except AnsibleError:
             return []
+
+    def _namespaces(self, task_vars: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+        """(instance, cluster, namespace) of every instance in the inventory whose variables can be told from here."""
+        hostvars = task_vars.get("hostvars", {})
+        for instance in task_vars.get("groups", {}).get("stacks", []):
+            known = hostvars[instance]
+            try:
+                cluster = [str(self._templar.template(known.get(f"stackgate_{name}", ""))) for name in ("kubeconfig", "context")]
+                yield instance, " ".join(cluster), str(self._templar.template(known.get("stackgate_namespace", instance)))
+            except AnsibleError:
+                continue
 
     def _ingress_hosts(self, task_vars: dict[str, Any]) -> Iterator[tuple[str, str]]:
         hostvars = task_vars.get("hostvars", {})

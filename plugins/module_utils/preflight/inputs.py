@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,9 @@ def unknown_components(stack: str, components: Iterable[str], known: Iterable[st
             )
         ]
     return [
-        Problem("each of stack_components is a component", f"{name!r}", did_you_mean(name, known)) for name in components if name not in known
+        Problem("each of stack_components is a component", f"{name!r}", did_you_mean(name, known))
+        for name in components
+        if name not in known
     ]
 
 
@@ -64,7 +67,11 @@ def misspelt(variables: Iterable[str], documented: Mapping[str, Iterable[str]]) 
         if role is None or variable.endswith(ROLE_DATA_SUFFIXES):
             continue
         problems.append(
-            Problem(f"variables {role}_... are those that {role} documents", f"{variable!r} is not one of them", did_you_mean(variable, names[role]))
+            Problem(
+                f"variables {role}_... are those that {role} documents",
+                f"{variable!r} is not one of them",
+                did_you_mean(variable, names[role]),
+            )
         )
     return problems
 
@@ -86,7 +93,9 @@ def wrong_values(role: str, spec: Mapping[str, Any], values: Mapping[str, Any]) 
                 problems.append(Problem(f"{path} is a whole number of replicas", repr(count), f"set {path} to 1 or more"))
         elif count < 1:
             problems.append(
-                Problem(f"{path} is at least 1", str(count), "to have no replica of it, take the component out of the stack (stack_components)")
+                Problem(
+                    f"{path} is at least 1", str(count), "to have no replica of it, take the component out of the stack (stack_components)"
+                )
             )
     return problems
 
@@ -119,3 +128,40 @@ def doubled_hosts(hosts: Iterable[tuple[str, str]]) -> list[Problem]:
         for host, instances in sorted(claimed.items())
         if len(instances) > 1
     ]
+
+
+def unfit_namespaces(instances: Iterable[tuple[str, str, str]]) -> list[Problem]:
+    """Namespaces that no instance may live in, and ones that two instances of a cluster would share.
+
+    instances: triples of (instance, cluster, namespace); the cluster is anything that tells one from another.
+    """
+    problems = []
+    taken: dict[tuple[str, str], list[str]] = {}
+    for instance, cluster, namespace in instances:
+        taken.setdefault((cluster, namespace), []).append(instance)
+        if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", namespace):
+            problems.append(
+                Problem(
+                    "stackgate_namespace is lower-case letters, digits and hyphens, at most 63",
+                    f"{namespace!r} of {instance}",
+                    "it is the inventory host's name, unless stackgate_namespace says otherwise",
+                )
+            )
+        elif namespace == "default" or namespace.startswith("kube-"):
+            problems.append(
+                Problem(
+                    "stackgate_namespace is a namespace of the instance's own: it is given quotas and network policies that deny by default",
+                    f"{namespace!r} of {instance}, which belongs to the cluster",
+                    "choose another stackgate_namespace, or leave it out",
+                )
+            )
+    problems += [
+        Problem(
+            "each instance has a namespace of its own",
+            f"{namespace!r} is that of {', '.join(sharing)}",
+            "leave stackgate_namespace out: each instance then has one of its own name",
+        )
+        for (_cluster, namespace), sharing in sorted(taken.items())
+        if len(sharing) > 1
+    ]
+    return problems

@@ -8,7 +8,11 @@ import pytest
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.preflight import inputs
 
-SPEC = {"redis_replicas": {"type": "int", "default": 1}, "redis_port": {"type": "int"}, "redis_mode": {"type": "str", "choices": ["a", "b"]}}
+SPEC = {
+    "redis_replicas": {"type": "int", "default": 1},
+    "redis_port": {"type": "int"},
+    "redis_mode": {"type": "str", "choices": ["a", "b"]},
+}
 
 
 def test_a_misspelt_component_gets_its_nearest_name():
@@ -68,3 +72,18 @@ def test_a_host_name_has_one_owner():
     (problem,) = inputs.doubled_hosts([("a", "x.k3s"), ("b", "x.k3s"), ("b", "y.k3s")])
     assert "'x.k3s'" in problem.seen
     assert "a, b" in problem.seen
+
+
+@pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "default", "Wesago", "wesago_local", ""])
+def test_a_namespace_that_is_not_the_instance_s_own_is_one_problem(namespace):
+    (problem,) = inputs.unfit_namespaces([("wesago-local", "here", namespace)])
+    assert repr(namespace) in problem.seen
+
+
+def test_two_instances_of_a_cluster_never_share_a_namespace():
+    (problem,) = inputs.unfit_namespaces([("a", "here", "shop"), ("b", "here", "shop"), ("c", "there", "shop")])
+    assert problem.seen == "'shop' is that of a, b"
+
+
+def test_namespaces_of_one_s_own_pass():
+    assert inputs.unfit_namespaces([("a", "here", "a"), ("b", "here", "b-2")]) == []
