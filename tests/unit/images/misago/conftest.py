@@ -11,6 +11,9 @@ import pytest
 
 IMAGE = Path(__file__).resolve().parents[4] / "images" / "misago"
 sys.path.insert(0, str(IMAGE))
+# A module of the same name that another test has loaded: it keeps what it took from it.
+if not hasattr(sys.modules.get("forum"), "__path__"):
+    sys.modules.pop("forum", None)
 
 
 @pytest.fixture
