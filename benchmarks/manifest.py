@@ -78,7 +78,9 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=10, help="tasks of the longer playbook")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     options = parser.parse_args()
-    kubeconfig = os.environ.get("STACKGATE_KUBECONFIG") or sys.exit("expected: STACKGATE_KUBECONFIG names a kubeconfig")
+    kubeconfig = os.environ.get("STACKGATE_KUBECONFIG", "")
+    if not kubeconfig:
+        parser.error("expected: STACKGATE_KUBECONFIG names a kubeconfig")
     kubectl = shutil.which("kubectl")
 
     sys.path.insert(0, str(ROOT / "collections"))

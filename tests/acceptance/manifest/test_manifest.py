@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import yaml
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.manifest import applyset, engine
 
-EVERYTHING = list(yaml.safe_load_all((Path(__file__).parent / "everything.yml").read_text(encoding="utf-8")))
+EVERYTHING = yaml.safe_load((Path(__file__).parent / "everything.yml").read_text(encoding="utf-8"))["items"]
 
 
 def config(name, **data):
@@ -48,7 +49,7 @@ def test_every_kind_is_stable_from_the_second_run_on(apply):
     assert actions(foretold) == actions(first)
     assert foretold.diff() == first.diff()
     assert actions(first) == dict.fromkeys(actions(first), "created")
-    for _ in range(3):
+    for _time in range(3):
         again = apply("everything", *EVERYTHING)
         assert only(again) == {}
         time.sleep(1.0)  # controllers write status, revisions and defaults meanwhile
@@ -321,6 +322,28 @@ def test_killed_at_any_moment_nothing_is_left_behind(apply, cluster, kubeconfig,
     mine = [item["metadata"]["name"] for item in left if item["metadata"]["labels"]["app.kubernetes.io/component"] == "killed"]
     assert mine == ["killed-rest"]
     apply.remove("killed")
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl on the PATH")
+def test_kubectl_knows_the_set_and_would_prune_the_same(apply, cluster, kubeconfig, namespace, tmp_path):
+    apply("shared", config("s1"), config("s2"))
+    file = tmp_path / "s1.yml"
+    file.write_text(yaml.safe_dump({**config("s1"), "metadata": {"name": "s1", "namespace": namespace}}), encoding="utf-8")
+    command = ["kubectl", "--kubeconfig", kubeconfig, "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--prune"]
+    command += ["-n", namespace, "--applyset=configmap/shared-applyset", "-f", str(file)]
+
+    def kubectl():
+        environment = {**os.environ, "KUBECTL_APPLYSET": "true"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout + done.stderr
+
+    assert 'managed by tooling "stackgate"' in kubectl()
+    path = cluster.path("v1", "ConfigMap", namespace, "shared-applyset")
+    body = {"metadata": {"annotations": {applyset.TOOLING: "kubectl/v1.35.4"}}}
+    cluster.request("PATCH", path, body=body, content_type="application/merge-patch+json")
+    assert "configmap/s2 pruned" in kubectl()
+    with pytest.raises(StackgateError, match="its manager is kubectl"):
+        apply("shared", config("s1"))
 
 
 def test_the_task(play):

@@ -24,7 +24,9 @@ def secret(**data):
 def test_a_real_deployment_is_the_same_read_listed_and_rehearsed(deployment_recorded):
     assert compare.same(deployment_recorded["get"], deployment_recorded["listed"])
     assert compare.same(deployment_recorded["get"], deployment_recorded["same"])
-    assert compare.owned(deployment_recorded["get"], "stackgate") == compare.owned(deployment_recorded["same"], "stackgate") is not None
+    owned = compare.owned(deployment_recorded["get"], "stackgate")
+    assert owned
+    assert owned == compare.owned(deployment_recorded["same"], "stackgate")
 
 
 def test_quantities_in_another_spelling_are_the_same(deployment_recorded):

@@ -97,3 +97,7 @@ def test_plain_forgets_subclasses():
     assert cleaned == {"a": ["b", 3, True, None, 1.5]}
     assert [type(item) for item in cleaned["a"]] == [str, int, bool, type(None), float]
     json.dumps(cleaned)
+
+
+def test_file_modes_are_octal_as_kubernetes_reads_them():
+    assert documents.parse("defaultMode: 0440\n", "x")[0].body == {"defaultMode": 288}

@@ -25,14 +25,14 @@ class FakeCluster:
         self.version = 0
         self.writes = 0
         self.before_write = []
-        self.error = None
+        self.errors = []
 
     def get(self, api_version, kind, name, namespace=None):
         return copy.deepcopy(self.secrets.get(name))
 
     def _put(self, document, dry_run):
-        if self.error:
-            raise self.error
+        for error in self.errors:
+            raise error
         if not dry_run:
             self.version += 1
             self.writes += 1
@@ -148,7 +148,7 @@ def test_who_updates_first_is_not_overwritten(cluster):
 
 
 def test_endless_conflict_is_an_error(cluster):
-    cluster.error = ApiError("create", 409, {"reason": "AlreadyExists"})
+    cluster.errors = [ApiError("create", 409, {"reason": "AlreadyExists"})]
     with pytest.raises(StackgateError, match="6 times in a row"):
         store.ensure(cluster, PLACE, request())
 
@@ -178,7 +178,7 @@ def test_another_type_is_an_error(cluster):
 
 
 def test_no_namespace(cluster):
-    cluster.error = ApiError("create", 404, {"reason": "NotFound", "message": 'namespaces "ns" not found'})
+    cluster.errors = [ApiError("create", 404, {"reason": "NotFound", "message": 'namespaces "ns" not found'})]
     assert store.ensure(cluster, PLACE, request(), check=True).changed
     with pytest.raises(StackgateError, match="the namespace ns does not exist"):
         store.ensure(cluster, PLACE, request())
@@ -186,7 +186,7 @@ def test_no_namespace(cluster):
 
 def test_a_missing_right_is_named_without_a_value(cluster):
     message = 'secrets is forbidden: User "jane" cannot create resource "secrets" in API group "" in the namespace "ns"'
-    cluster.error = ApiError("create", 403, {"reason": "Forbidden", "message": message})
+    cluster.errors = [ApiError("create", 403, {"reason": "Forbidden", "message": message})]
     for check in (True, False):
         with pytest.raises(StackgateError, match="jane lacks the right to create secrets in namespace ns"):
             store.ensure(cluster, PLACE, request(), check=check)
