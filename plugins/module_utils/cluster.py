@@ -336,7 +336,7 @@ def _status_body(body: Any) -> dict[str, Any]:
 
 def _root_cause(error: BaseException) -> str:
     """The innermost reason of a wrapped connection error, which is the one that helps."""
-    reason = getattr(error, "reason", None)
+    reason: Any = getattr(error, "reason", None)
     while isinstance(reason, BaseException) and getattr(reason, "reason", None):
-        reason = reason.reason
+        reason = getattr(reason, "reason", None)
     return str(reason or error)
