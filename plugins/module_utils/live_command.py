@@ -49,6 +49,60 @@ class _Lines:
             self._take(line.decode(errors="replace").rstrip("\r"))
 
 
+class _Follower:
+    """Reads a running command's output, and keeps its time."""
+
+    def __init__(self, process: subprocess.Popen[bytes], say: Callable[[str], None], stdin: str) -> None:
+        if process.stdin is None or process.stdout is None or process.stderr is None:
+            raise AssertionError("Popen makes a pipe where it is asked for one")
+        self.process, self.say = process, say
+        self.start = self.spoken = time.monotonic()
+        self.stdout: list[str] = []
+        self.stderr: list[str] = []
+        self.timed_out = False
+        self._input = process.stdin
+        self._pending = memoryview(stdin.encode())
+        self._ready = selectors.DefaultSelector()
+        os.set_blocking(self._input.fileno(), False)
+        self._ready.register(self._input, selectors.EVENT_WRITE)
+        self._ready.register(process.stdout, selectors.EVENT_READ, _Lines(self._show))
+        self._ready.register(process.stderr, selectors.EVENT_READ, _Lines(self.stderr.append))
+
+    def _show(self, line: str) -> None:
+        self.stdout.append(line)
+        self.spoken = time.monotonic()
+        self.say(line)
+
+    def follow(self, heartbeat: float, timeout: float) -> None:
+        """Until both outputs are closed, or the command was killed for taking too long."""
+        with self._ready:
+            while self._ready.get_map():
+                for key, _events in self._ready.select(timeout=0.5):
+                    if key.fileobj is self._input:
+                        self._feed()
+                        continue
+                    chunk = os.read(key.fd, _CHUNK_BYTES)
+                    key.data.feed(chunk)
+                    if not chunk:
+                        self._ready.unregister(key.fileobj)
+                now = time.monotonic()
+                if heartbeat and now - self.spoken >= heartbeat:
+                    self.spoken = now
+                    self.say(f"still running after {now - self.start:.0f} s")
+                if timeout and now - self.start >= timeout and not self.timed_out:
+                    self.timed_out = True
+                    self.process.terminate()
+                if self.timed_out and now - self.start >= timeout + GRACE_SECONDS:
+                    self.process.kill()
+                    return
+
+    def _feed(self) -> None:
+        self._pending = _write(self._input.fileno(), self._pending)
+        if not self._pending:
+            self._ready.unregister(self._input)
+            self._input.close()
+
+
 def run_live(
     argv: Sequence[str],
     say: Callable[[str], None],
@@ -66,60 +120,17 @@ def run_live(
     Raises OSError when the command cannot be started. The command stays in the caller's process group, so that what
     interrupts the caller (Ctrl-C) ends it as well.
     """
-    start = time.monotonic()
-    output: dict[str, list[str]] = {"stdout": [], "stderr": []}
-    spoken = start
-
-    def take(stream: str, line: str) -> None:
-        nonlocal spoken
-        output[stream].append(line)
-        if stream == "stdout":
-            spoken = time.monotonic()
-            say(line)
-
-    process = subprocess.Popen(
-        list(argv),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **(environment or {})},
-        cwd=chdir,
-    )
-    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-    timed_out = False
-    pending = memoryview(stdin.encode())
-    with selectors.DefaultSelector() as ready, process:
-        os.set_blocking(process.stdin.fileno(), False)
-        ready.register(process.stdin, selectors.EVENT_WRITE)
-        ready.register(process.stdout, selectors.EVENT_READ, _Lines(lambda line: take("stdout", line)))
-        ready.register(process.stderr, selectors.EVENT_READ, _Lines(lambda line: take("stderr", line)))
+    pipe = subprocess.PIPE
+    variables = {**os.environ, **(environment or {})}
+    with subprocess.Popen(list(argv), stdin=pipe, stdout=pipe, stderr=pipe, env=variables, cwd=chdir) as process:
+        follower = _Follower(process, say, stdin)
         try:
-            while ready.get_map():
-                for key, _events in ready.select(timeout=0.5):
-                    if key.fileobj is process.stdin:
-                        pending = _write(process.stdin.fileno(), pending)
-                        if not pending:
-                            ready.unregister(process.stdin)
-                            process.stdin.close()
-                        continue
-                    chunk = os.read(key.fd, _CHUNK_BYTES)
-                    key.data.feed(chunk)
-                    if not chunk:
-                        ready.unregister(key.fileobj)
-                now = time.monotonic()
-                if heartbeat and now - spoken >= heartbeat:
-                    spoken = now
-                    say(f"still running after {now - start:.0f} s")
-                if timeout and now - start >= timeout and not timed_out:
-                    timed_out = True
-                    process.terminate()
-                if timed_out and now - start >= timeout + GRACE_SECONDS:
-                    process.kill()
-                    break
+            follower.follow(heartbeat, timeout)
         except BaseException:
             _end(process)
             raise
-    return Outcome(process.returncode, output["stdout"], output["stderr"], time.monotonic() - start, timed_out)
+    seconds = time.monotonic() - follower.start
+    return Outcome(process.returncode, follower.stdout, follower.stderr, seconds, follower.timed_out)
 
 
 def _write(descriptor: int, pending: memoryview) -> memoryview:

@@ -29,7 +29,8 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.errors import Stackg
 from . import machine
 from .settings import Settings
 
-KUBERNETES_VERSION = "v1.35.4"
+KUBERNETES_MAJOR, KUBERNETES_MINOR = "1", "35"
+KUBERNETES_VERSION = f"v{KUBERNETES_MAJOR}.{KUBERNETES_MINOR}.4"
 FILES = Path(__file__).absolute().parent.parent
 SOURCES = FILES / "go"
 PROGRESS_SECONDS = 15.0
@@ -46,8 +47,8 @@ _LINK_KUBE = " ".join(
         "-s -w",
         # Without a version the programs call themselves v0.0.0 and refuse to work with each other.
         f"-X {_VERSION}.gitVersion={KUBERNETES_VERSION}",
-        f"-X {_VERSION}.gitMajor={KUBERNETES_VERSION[1:].split('.')[0]}",
-        f"-X {_VERSION}.gitMinor={KUBERNETES_VERSION.split('.')[1]}",
+        f"-X {_VERSION}.gitMajor={KUBERNETES_MAJOR}",
+        f"-X {_VERSION}.gitMinor={KUBERNETES_MINOR}",
         f"-X {_VERSION}.gitTreeState=clean",
         f"-X {_VERSION}.buildDate=2026-01-01T00:00:00Z",
         f"-X k8s.io/client-go/pkg/version.gitVersion={KUBERNETES_VERSION}",

@@ -134,31 +134,34 @@ def images(programs: Programs) -> dict[str, Image]:
     certificates = [path for path in map(Path, _CERTIFICATES) if path.exists()][:1]
     trust = tuple(("/etc/ssl/certs/ca-certificates.crt", path) for path in certificates)
     tmp = (("/tmp", 0o1777),)  # noqa: S108 - inside the image
-    kube: dict[str, tuple[tuple[object, ...], ...]] = {
-        "files": (("/usr/bin/kube", programs.kube), *trust),
-        # One layer for three images: the binary picks its program by the name of the link.
-        "links": tuple((f"/usr/bin/{name}", "kube") for name in ("coredns", "local-path-provisioner", "metrics-server")),
-        "directories": tmp,
-    }
-    shell = (
-        (("/bin/busybox", programs.busybox), *((str(library), library) for library in libraries(programs.busybox))),
-        tuple((f"/bin/{applet}", "busybox") for applet in _applets(programs.busybox)),
-        (*tmp, ("/root", 0o700), ("/var/www", 0o755)),
-        (
+    # One layer for three images: the binary picks its program by the name of the link.
+    links = tuple((f"/usr/bin/{name}", "kube") for name in ("coredns", "local-path-provisioner", "metrics-server"))
+    kube = Image("rancher/mirrored-coredns-coredns", (("/usr/bin/kube", programs.kube), *trust), links, tmp)
+    busybox = Image(
+        "rancher/mirrored-library-busybox",
+        files=(("/bin/busybox", programs.busybox), *((str(library), library) for library in libraries(programs.busybox))),
+        links=tuple((f"/bin/{applet}", "busybox") for applet in _applets(programs.busybox)),
+        directories=(*tmp, ("/root", 0o700), ("/var/www", 0o755)),
+        texts=(
             ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"),
             ("/etc/group", "root:x:0:\nnogroup:x:65534:\n"),
         ),
+        command=("sh",),
     )
+    change = dataclasses.replace
     return {
         "pause": Image("rancher/mirrored-pause", (("/pause", programs.pause),), entrypoint=("/pause",), user="65535:65535"),
-        "coredns": Image("rancher/mirrored-coredns-coredns", **kube, entrypoint=("/usr/bin/coredns",), user="65532:65532"),  # type: ignore[arg-type]
-        "local_path": Image("rancher/local-path-provisioner", **kube, command=("local-path-provisioner",)),  # type: ignore[arg-type]
-        "metrics_server": Image("rancher/mirrored-metrics-server", **kube, entrypoint=("/usr/bin/metrics-server",), user="65534:65534"),  # type: ignore[arg-type]
+        "coredns": change(kube, entrypoint=("/usr/bin/coredns",), user="65532:65532"),
+        "local_path": change(kube, name="rancher/local-path-provisioner", command=("local-path-provisioner",)),
+        "metrics_server": change(kube, name="rancher/mirrored-metrics-server", entrypoint=("/usr/bin/metrics-server",), user="65534:65534"),
         "traefik": Image(
-            "rancher/mirrored-library-traefik", (("/usr/bin/traefik", programs.traefik), *trust), (), tmp, entrypoint=("/usr/bin/traefik",)
+            "rancher/mirrored-library-traefik",
+            (("/usr/bin/traefik", programs.traefik), *trust),
+            directories=tmp,
+            entrypoint=("/usr/bin/traefik",),
         ),
-        "busybox": Image("rancher/mirrored-library-busybox", *shell, command=("sh",)),
-        "busybox_latest": Image("library/busybox", *shell, command=("sh",), tag="latest"),
+        "busybox": busybox,
+        "busybox_latest": change(busybox, name="library/busybox", tag="latest"),
     }
 
 
