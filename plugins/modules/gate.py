@@ -58,10 +58,11 @@ options:
         C(name), C(port), C(scheme), C(host), C(tls_name), C(ca_cert), C(tls_verify), C(request_timeout) (15) as above. C(secrets)
         (name to C(secret) and C(key)) are read from Secrets when it begins, and never shown; C(variables) (name to value) are plain;
         C(${run}) is a random text. C(csrf) (C(cookie), C(header)) sends a token back with every request that changes something.
-        A step has C(name), C(path), C(method) (GET), C(host), C(session) (whose cookies), one of the bodies C(form), C(json), C(multipart)
-        (a field is a text, or a file from C(png) (as C(64x64)) or C(text), with C(filename) and C(type)), C(headers), C(follow) (redirects),
-        C(expect) (C(status), C(body), C(headers), C(json) as path to value), C(save) (name to C(json path), C(cookie name),
-        C(header name) or C(regex expression)), C(retry) (ask until it is as expected), C(always) (clean-up, done after a failure too).
+        A step has C(name), C(path), C(method) (GET), C(host), C(session) (whose cookies), one of the bodies C(form), C(json),
+        C(multipart) (a field is a text, or a file from C(png) (as C(64x64)) or C(text), with C(filename) and C(type)), C(headers),
+        C(follow) (redirects), C(expect) (C(status), C(body), C(headers), C(json) as path to value), C(save) (name to C(json path),
+        C(cookie name), C(header name) or C(regex expression)), C(retry) (ask until it is as expected), C(always) (clean-up, done
+        after a failure too).
         C(${name}) in any text of a step stands for a value.
     type: list
     elements: dict

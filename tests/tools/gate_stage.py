@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import Cluster
 
 MANIFESTS = Path(__file__).parents[1] / "acceptance" / "gates" / "manifests"

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates import _content, _protocol, journey
 
 PAGE = Path(__file__).parents[5] / "docs" / "gates.md"
