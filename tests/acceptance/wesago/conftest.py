@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from forum import leave, member, new_thread
 from instance import Instance
+from members import leave, member, new_thread
 from visitor import Visitor
 
 ADMIN_SECRET = "forum-admin"

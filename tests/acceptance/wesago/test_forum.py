@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from forum import png
+from members import png
 from visitor import Upload, Visitor
 
 
