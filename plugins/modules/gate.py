@@ -106,7 +106,6 @@ options:
     description:
       - Password at the registry. The default is the variable C(stackgate_registry_password), then none.
     type: str
-    no_log: true
   registry_ca_cert:
     description:
       - File with the certificates to trust. The default is the variable C(stackgate_registry_ca_cert), then the system's.

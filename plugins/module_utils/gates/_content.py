@@ -66,7 +66,7 @@ def picture(width: int, height: int) -> bytes:
     """A PNG of one random colour with a gradient, so that no two are alike: an upload that is stored is a new file."""
     red, green, blue = secrets.token_bytes(3)
     row = b"".join(bytes((red, (green + x) % 256, blue)) for x in range(width))
-    data = zlib.compress(b"".join(b"\x00" + row for _ in range(height)))
+    data = zlib.compress(b"".join(b"\x00" + row for _line in range(height)))
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*part) for part in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b"")))
 

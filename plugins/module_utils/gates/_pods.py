@@ -223,7 +223,8 @@ def _scheduling_troubles(pod: Mapping[str, Any], view: View) -> Iterator[Trouble
 def _mount_troubles(pod: Mapping[str, Any], view: View) -> Iterator[Trouble]:
     """A volume that cannot be mounted shows in events alone, and the container says ContainerCreating for ever."""
     if is_ready(pod) or not any(
-        ((s.get("state") or {}).get("waiting") or {}).get("reason") in ("ContainerCreating", "PodInitializing") for _, s in containers(pod)
+        ((s.get("state") or {}).get("waiting") or {}).get("reason") in ("ContainerCreating", "PodInitializing")
+        for _spec, s in containers(pod)
     ):
         return
     name = pod["metadata"]["name"]

@@ -199,7 +199,8 @@ def test_no_exception_leaves_an_observation(error: Exception, state: str, words:
 
 def threaded(*conditions: Scripted, **options: Any) -> tuple[Outcome, float]:
     begun = time.monotonic()
-    outcome = Runner(list(conditions), new_view=lambda: time.monotonic, say=lambda _line: None, crew=Threads(), **options).run()  # type: ignore[arg-type,return-value]
+    runner = Runner(list(conditions), lambda: time.monotonic, lambda _line: None, Threads(), **options)  # type: ignore[arg-type,return-value]
+    outcome = runner.run()
     return outcome, time.monotonic() - begun
 
 
@@ -208,7 +209,7 @@ def test_threads_ask_in_parallel() -> None:
         time.sleep(0.1)
         return holds("yes")
 
-    outcome, seconds = threaded(*(Scripted(script=slowly) for _ in range(20)))
+    outcome, seconds = threaded(*(Scripted(script=slowly) for _number in range(20)))
     assert outcome.holds
     assert seconds < 1.0
 

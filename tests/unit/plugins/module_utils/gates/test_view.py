@@ -17,7 +17,7 @@ def test_each_list_is_fetched_once_a_round_whoever_asks(scene: Callable[..., Any
     web = scene("web_ready")
     view = web.view()
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda kind: view.objects(kind), ["Pod", "Service"] * 20))
+        list(pool.map(view.objects, ["Pod", "Service"] * 20))
     assert sorted(web.cluster.calls) == ["Pod", "Service"]
     web.view().objects("Pod")
     assert web.cluster.calls.count("Pod") == 2
