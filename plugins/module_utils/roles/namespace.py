@@ -15,6 +15,10 @@ API = "v1"
 KIND = "Namespace"
 
 
+# What belongs to the cluster: denying everything there would take its DNS and its storage away.
+SYSTEM = ("default", "kube-node-lease", "kube-public", "kube-system")
+
+
 class Client(Protocol):
     """What is needed of module_utils.cluster.Cluster."""
 
@@ -54,8 +58,12 @@ class Outcome:
 def ensure(cluster: Client, name: str, labels: Mapping[str, str], *, dry_run: bool) -> Outcome:
     """Make the namespace and its labels, as far as this identity may.
 
-    Raises StackgateError when there is no such namespace and it may not be made, or when it is being deleted.
+    Raises StackgateError when there is no such namespace and it may not be made, when it is being deleted, and for one of the cluster's own.
     """
+    if name in SYSTEM:
+        raise StackgateError(
+            "a namespace for this instance alone", f"{name}, which belongs to the cluster", "choose another stackgate_namespace"
+        )
     try:
         found = cluster.get(API, KIND, name)
     except ApiError as error:

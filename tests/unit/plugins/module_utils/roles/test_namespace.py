@@ -106,3 +106,11 @@ def test_it_is_deleted_where_that_is_allowed():
     stays = remove(Cluster({}, may=("get",)), "shop", dry_run=False)
     assert not stays.changed
     assert "stays" in stays.warning
+
+
+@pytest.mark.parametrize("name", ["default", "kube-system"])
+def test_a_namespace_of_the_cluster_is_left_alone(name):
+    cluster = Cluster({})
+    with pytest.raises(StackgateError, match="belongs to the cluster"):
+        ensure(cluster, name, LABELS, dry_run=False)
+    assert not cluster.applied
