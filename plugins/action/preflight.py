@@ -46,7 +46,6 @@ class ActionModule(StackgateAction):
             raise StackgateError(
                 "input and surroundings that a deployment can begin with",
                 f"{count}; nothing has been changed\n" + "\n".join(map(str, problems)),
-                details={"problems": [vars(problem) for problem in problems]},
             )
         return {"changed": False, "warnings": warnings, "msg": "nothing stands in the way"}
 

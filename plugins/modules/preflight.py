@@ -63,22 +63,8 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-problems:
-  description: What stands in the way. Absent when nothing does.
-  returned: failure
-  type: list
-  elements: dict
-  contains:
-    expected:
-      description: The state that should have held.
-      type: str
-      returned: always
-    seen:
-      description: What was found instead.
-      type: str
-      returned: always
-    hint:
-      description: What to try.
-      type: str
-      returned: always
+msg:
+  description: What stands in the way, each with what was expected, what was seen and what to try; or that nothing does.
+  returned: always
+  type: str
 """
