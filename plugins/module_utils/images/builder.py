@@ -34,6 +34,8 @@ TOOLS = ("buildah", "setpriv", "unshare")
 BOOTSTRAP_TOOLS = ("mmdebstrap",)
 # Bytes of memory that a bootstrap needs when it works in memory (55 s -> 30 s), and that must be free to do so.
 BOOTSTRAP_MEMORY = 1536 * 1024**2
+# Finished steps of failed builds are kept, as the next try begins with them; more than this many are too many.
+DANGLING = 40
 # Written inside the image, so that two builds of the same files differ in as little as possible.
 EPOCH = "0"
 
@@ -182,6 +184,8 @@ class Builder:
         old = superseded(lines if status == 0 else [], wanted, {name: self.previous(name) for name in self._pushed_names()})
         if old:
             self._output("rmi", *old)
+        if lines.count("<none>:<none>") > DANGLING:
+            self._output("rmi", "--prune")
 
     # Images carry no time (two builds of the same files must not differ by it): an empty file per push says what came last.
 

@@ -121,7 +121,7 @@ def test_a_failing_step_shows_its_last_lines(images: Path) -> None:
     define(images, "failing", "RUN echo before", "RUN for i in $(seq 40); do echo line $i; done; echo the reason >&2; exit 7")
     failed = run(images, "failing")
     assert failed.returncode != 0
-    assert "RUN for i in $(seq 40)" in failed.stdout
+    assert "RUN for i in $(seq 40)" in failed.stdout, failed.stdout
     assert "(exit status 7)" in failed.stdout
     assert "the reason" in failed.stdout
     assert "line 22\n" in failed.stdout
@@ -182,12 +182,17 @@ def test_an_interrupted_build_leaves_nothing_and_the_next_run_converges(images: 
     define(images, "slow", f"RUN sleep {marker}")
     process, descriptor = terminal(command(images, "slow"))
 
+    said: list[str] = []
+
     def started() -> bool:
         if select.select([descriptor], [], [], 0)[0]:
-            os.read(descriptor, 65536)
+            try:
+                said.append(os.read(descriptor, 65536).decode(errors="replace"))
+            except OSError:  # nobody is at the other end
+                pytest.fail("the build ended by itself:\n" + "".join(said))
         return any(line.startswith(f"sleep {marker}") for line in leftovers(marker))
 
-    assert until(started, 60)
+    assert until(started, 60), "".join(said)
     if how == "Ctrl-C":
         os.write(descriptor, b"\x03")
     else:

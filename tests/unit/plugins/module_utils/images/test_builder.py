@@ -219,6 +219,29 @@ def test_a_failed_build_says_step_output_and_log(app: Image, tmp_path: Path) -> 
     assert not any("push" in command for command in known.commands)
 
 
+@pytest.mark.parametrize(("dangling", "pruned"), [(40, False), (41, True)])
+def test_cleaning_keeps_the_steps_of_the_last_failures(tmp_path: Path, dangling: int, pruned: bool) -> None:
+    known = Recorded(tmp_path / "cache", Registry(parse_address("registry.k3s:5000"))).script({}, [])
+    (tmp_path / "cache/root").mkdir()
+    (tmp_path / "cache/tmp/left").mkdir()
+    answers = known.processes.stream
+
+    def stream(command: list[str], on_line: Any, **options: Any) -> int:
+        listing = ["localhost/stackgate/app:1", *["<none>:<none>"] * dangling] if "images" in command else []
+        for line in listing:
+            on_line(line)
+        return answers(command, lambda text: None, **options)
+
+    known.processes.stream = stream  # type: ignore[method-assign, assignment]
+    with known.storage([]):
+        pass
+    verbs = [" ".join(command[command.index("overlay") + 1 :][:3]) for command in known.commands]
+    assert verbs[0] == "rm --all"
+    assert "rmi localhost/stackgate/app:1" in verbs
+    assert ("rmi --prune" in verbs) is pruned
+    assert not (tmp_path / "cache/tmp/left").exists()
+
+
 def test_a_push_that_the_registry_forgot_is_an_error(app: Image, tmp_path: Path) -> None:
     known = Recorded(tmp_path / "cache", Registry(parse_address("registry.k3s:5000"))).script({}, [None, None])
     with pytest.raises(BuildError, match="after the push"):
