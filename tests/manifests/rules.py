@@ -434,7 +434,10 @@ def network(stack: Stack) -> Iterator[str]:
             if service is None:
                 yield f"{client.name}: client of {server_name}, of which there is no Service"
                 continue
-            server = next(pod for pod in pods if matches({"matchLabels": service["spec"]["selector"]}, pod.labels))
+            server = next((pod for pod in pods if matches({"matchLabels": service["spec"]["selector"]}, pod.labels)), None)
+            if server is None:
+                yield f"{client.name}: client of {server_name}, whose Service selects no pod"
+                continue
             for port in (port["targetPort"] for port in service["spec"]["ports"]):
                 if not allowed(policies, "egress", client, server, port):
                     yield f"{client.name}: no policy lets it out to {server.name}, port {port}"
@@ -446,7 +449,10 @@ def network(stack: Stack) -> Iterator[str]:
             if service and matches({"matchLabels": service["spec"]["selector"]}, pod.labels) and pod.labels.get(EDGE) != "true":
                 yield f"{pod.name}: behind an Ingress, but without the label {EDGE}"
     for upstream in stack.upstreams:
-        nginx = next(pod for pod in pods if pod.owner["metadata"]["name"] == "nginx")
+        nginx = next((pod for pod in pods if pod.owner["metadata"]["name"] == "nginx"), None)
+        if nginx is None:
+            yield f"nginx: upstream {upstream['name']}, but there is no nginx"
+            continue
         service = stack.named("Service", upstream["service"])
         if service is None or not any(port["port"] == upstream["port"] for port in service["spec"]["ports"]):
             yield f"nginx: upstream {upstream['name']}: there is no Service {upstream['service']} with port {upstream['port']}"

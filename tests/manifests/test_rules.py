@@ -137,7 +137,7 @@ BREAKS: list[tuple[Rule, str, Break]] = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "what", "harm"), BREAKS, ids=[f"{rule.__name__}-{what}" for rule, what, _ in BREAKS])
+@pytest.mark.parametrize(("rule", "what", "harm"), BREAKS, ids=[f"{rule.__name__}-{what}" for rule, what, _harm in BREAKS])
 def test_a_breach_is_seen(stacks: dict[str, Stack], rule: Rule, what: str, harm: Break) -> None:
     stack = copy.deepcopy(stacks["everything"])
     assert not list(rule(stack)), "whole at first"

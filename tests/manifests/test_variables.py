@@ -103,3 +103,15 @@ def test_one_manifest_task_applies(role: str) -> None:
         for task in yaml.safe_load(path.read_text(encoding="utf-8")):
             assert "tags" not in task, f"{path}: the play gives the component's tag"
             assert ("stackgate.k3s.gate" in task) <= (path.name == "gate.yml"), f"{path}: only gate.yml waits"
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_what_a_role_checks_is_checked_in_preflight_and_by_itself(role: str) -> None:
+    tasks = ROLES / role / "tasks"
+    preflight = (ROLES.parent / "playbooks" / "preflight.yml").read_text(encoding="utf-8")
+    checks = (tasks / "check.yml").exists()
+    assert checks == ("check.yml" in (tasks / "main.yml").read_text(encoding="utf-8"))
+    assert checks == (f"name: stackgate.k3s.{role}\n        tasks_from: check" in preflight)
+    if checks:
+        # Without a connection and without changes.
+        assert "stackgate.k3s." not in (tasks / "check.yml").read_text(encoding="utf-8")

@@ -58,7 +58,7 @@ class Outcome:
 def ensure(cluster: Client, name: str, labels: Mapping[str, str], *, dry_run: bool) -> Outcome:
     """Make the namespace and its labels, as far as this identity may.
 
-    Raises StackgateError when there is no such namespace and it may not be made, when it is being deleted, and for one of the cluster's own.
+    Raises StackgateError when there is none and it may not be made, when it is being deleted, and for one of the cluster's own.
     """
     if name in SYSTEM:
         raise StackgateError(
