@@ -4,6 +4,8 @@
 INVENTORY ?= inventories/local
 # Further arguments for ansible-playbook (up, deploy, status, destroy), pytest (unit, manifests, acceptance) or the benchmarks.
 ARGS ?=
+# The molecule scenario.
+SCENARIO ?= default
 # The interpreter that the Python environment is made with; empty: the first of python3, python3.13 ... that is 3.11 or newer.
 PYTHON ?=
 # Everything that can be fetched or built again is kept here. May be deleted at any time.
@@ -111,7 +113,8 @@ manifests: venv ## render every template and check it against the Kubernetes API
 
 .PHONY: molecule
 molecule: venv ## deliver a whole stack to the embedded cluster: converge, idempotence, verify (SCENARIO=default)
-	$(BIN)/molecule test -s $(or $(SCENARIO),default)
+	$(PLAYBOOK) playbooks/local_cluster.yml -i inventories/local -i molecule/$(SCENARIO)/inventory
+	$(BIN)/molecule test --scenario-name $(SCENARIO)
 
 .PHONY: acceptance
 acceptance: venv browser ## what a user would try, faults included, against the running `make up` (slow)

@@ -36,19 +36,22 @@ requirements:
   - enable in configuration (C(callbacks_enabled = stackgate.k3s.timeline))
 """
 
+import contextlib
+import importlib
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 
-try:  # loaded for its side effect: see the module's description
-    import ansible_collections.kubernetes.core.plugins.module_utils.k8s.client  # noqa: F401
-    import kubernetes.stream  # noqa: F401
-
-    import ansible_collections.stackgate.k3s.plugins.plugin_utils.action  # noqa: F401
-except ImportError:
-    pass  # without the client the actions say so themselves, with what to install
+# Without the client the actions say so themselves, with what to install.
+with contextlib.suppress(ImportError):
+    for _module in (
+        "ansible_collections.kubernetes.core.plugins.module_utils.k8s.client",
+        "kubernetes.stream",
+        "ansible_collections.stackgate.k3s.plugins.plugin_utils.action",
+    ):
+        importlib.import_module(_module)
 
 
 @dataclass

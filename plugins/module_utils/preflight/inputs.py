@@ -150,7 +150,7 @@ def unfit_namespaces(instances: Iterable[tuple[str, str, str]]) -> list[Problem]
         elif namespace == "default" or namespace.startswith("kube-"):
             problems.append(
                 Problem(
-                    "stackgate_namespace is a namespace of the instance's own: it is given quotas and network policies that deny by default",
+                    "stackgate_namespace is a namespace of the instance's own: it gets quotas and network policies that deny by default",
                     f"{namespace!r} of {instance}, which belongs to the cluster",
                     "choose another stackgate_namespace, or leave it out",
                 )

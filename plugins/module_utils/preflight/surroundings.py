@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import ApiError, Cluster
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.preflight.inputs import Problem, did_you_mean
@@ -55,6 +53,8 @@ NEEDED_RIGHTS: dict[str, tuple[Right, ...]] = {
 
 def kubeconfig_problems(path: str, context: str) -> list[Problem]:
     """A kubeconfig that is missing or unreadable, and a context that it does not have."""
+    import yaml
+
     path = os.path.expanduser(path or os.environ.get("KUBECONFIG", "") or "~/.kube/config")
     hint = "set stackgate_kubeconfig (inventory) or KUBECONFIG; `make cluster` writes one for the embedded cluster"
     if os.pathsep in path:  # several files: kubernetes.core merges them, and says what is wrong with them
@@ -72,7 +72,9 @@ def kubeconfig_problems(path: str, context: str) -> list[Problem]:
     wanted = context or config.get("current-context") or ""
     if wanted not in contexts:
         expected = f"{path} has the context {wanted!r}" if wanted else f"{path} has a current-context"
-        return [Problem(expected, f"its contexts: {', '.join(contexts) or 'none'}", did_you_mean(wanted, contexts) + " (stackgate_context)")]
+        return [
+            Problem(expected, f"its contexts: {', '.join(contexts) or 'none'}", did_you_mean(wanted, contexts) + " (stackgate_context)")
+        ]
     return []
 
 
@@ -119,8 +121,11 @@ def _grants(rule: Mapping[str, Any], right: Right, verb: str) -> bool:
     def has(values: Any, wanted: str) -> bool:
         return "*" in (values or []) or wanted in (values or [])
 
-    return not rule.get("resourceNames") and has(rule.get("verbs"), verb) and has(rule.get("apiGroups"), right.group) and has(
-        rule.get("resources"), right.resource
+    return (
+        not rule.get("resourceNames")
+        and has(rule.get("verbs"), verb)
+        and has(rule.get("apiGroups"), right.group)
+        and has(rule.get("resources"), right.resource)
     )
 
 
@@ -129,7 +134,12 @@ def class_problems(cluster: Cluster, storage_classes: Iterable[str], ingress_cla
     problems: list[Problem] = []
     warnings: list[str] = []
     wanted = (
-        ("storage.k8s.io/v1", "StorageClass", [name for name in storage_classes if name], "stackgate_storage_class, stackgate_storage_class_shared"),
+        (
+            "storage.k8s.io/v1",
+            "StorageClass",
+            [name for name in storage_classes if name],
+            "stackgate_storage_class, stackgate_storage_class_shared",
+        ),
         ("networking.k8s.io/v1", "IngressClass", [ingress_class] if ingress_class else [], "stackgate_ingress_class"),
     )
     for api_version, kind, names, variables in wanted:
@@ -143,7 +153,9 @@ def class_problems(cluster: Cluster, storage_classes: Iterable[str], ingress_cla
             warnings.append(f"{kind} {', '.join(names)} not checked: this identity may not list them; the gates will tell")
             continue
         problems += [
-            Problem(f"{kind} {name!r} exists", f"the cluster has: {', '.join(known) or 'none'}", f"{did_you_mean(name, known)} ({variables})")
+            Problem(
+                f"{kind} {name!r} exists", f"the cluster has: {', '.join(known) or 'none'}", f"{did_you_mean(name, known)} ({variables})"
+            )
             for name in dict.fromkeys(names)
             if name not in known
         ]

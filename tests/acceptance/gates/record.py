@@ -188,9 +188,7 @@ def claims(stage: Stage) -> None:
 
 def jobs(stage: Stage) -> None:
     stage.apply("jobs")
-    stage.until(
-        lambda: len([j for j in stage.cluster.list("batch/v1", "Job", stage.namespace) if (j["status"].get("conditions") or [])]) == 3
-    )
+    stage.until(lambda: len([j for j in stage.cluster.list("batch/v1", "Job", stage.namespace) if j["status"].get("conditions")]) == 3)
     time.sleep(1)
     snapshot(stage, "jobs")
 

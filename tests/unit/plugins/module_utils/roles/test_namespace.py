@@ -95,7 +95,7 @@ def test_one_that_is_ending_is_not_deployed_to():
 
 def test_other_refusals_are_not_swallowed():
     cluster = Cluster({})
-    cluster.get = lambda *_args: (_ for _ in ()).throw(refusal(500, "InternalError"))
+    cluster.get = lambda *_args: (_never for _never in ()).throw(refusal(500, "InternalError"))
     with pytest.raises(ApiError):
         ensure(cluster, "shop", LABELS, dry_run=False)
 
