@@ -140,6 +140,9 @@ def _given(settings: Settings) -> dict[str, Path]:
     found = {name: machine.find_program(name) for name in RECIPES}
     if not all(found.values()):
         return {}
+    # The cache's own short names, when somebody has put its bin directory on the PATH: they follow the cache, not lead it.
+    if any(Path(str(path)).parent.resolve() == settings.bin_dir.resolve() for path in found.values()):
+        return {}
     with contextlib.suppress(StackgateError, ValueError, KeyError):
         version = json.loads(machine.run(str(found["kube"]), "kubectl", "version", "--client", "-o", "json"))
         if version["clientVersion"]["gitVersion"] == KUBERNETES_VERSION:
