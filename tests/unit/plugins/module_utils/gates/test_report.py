@@ -31,7 +31,7 @@ def report(scene: Any, *conditions: dict[str, Any], **more: Any) -> tuple[str, l
 
 def test_a_failure_comes_first_with_what_explains_it(scene: Callable[..., Any]) -> None:
     looping = scene("crash_loop")
-    looping.cluster.log = "reading\nFATAL: no DATABASE\n"
+    looping.cluster.log = "password=hunter2\nFATAL: no DATABASE\n"
     text, data = report(looping, {"kind": "pvc", "name": "data"}, {"kind": "rollout", "resource": "Deployment/looping"})
     lines = text.splitlines()
     pod = looping.cluster.objects["Pod"][0]["metadata"]["name"]
@@ -42,6 +42,8 @@ def test_a_failure_comes_first_with_what_explains_it(scene: Callable[..., Any]) 
     assert lines[4].startswith("    try: ")
     assert f"    previous log of pod {pod}, container main (last 2 lines):" in lines
     assert "      FATAL: no DATABASE" in lines
+    assert "      password=***" in lines
+    assert "hunter2" not in str(data)
     assert any(" Warning BackOff" in line for line in lines)
     assert lines[-3].startswith("  waiting  pvc data")
     assert [(c["state"], c["kind"]) for c in data] == [("waiting", "pvc"), ("failed", "rollout")]
@@ -56,10 +58,13 @@ def test_an_end_by_time_explains_what_waits(scene: Callable[..., Any]) -> None:
 
 
 def test_a_dead_node_s_logs_are_not_asked_for(scene: Callable[..., Any]) -> None:
-    store = scene("stateful_updating")
-    store.cluster.dead = {pod["spec"].get("nodeName") for pod in store.cluster.objects["Pod"]}
-    report(store, {"kind": "rollout", "resource": "StatefulSet/store"}, timed_out=True)
-    assert not [call for call in store.cluster.calls if call.startswith("log ")]
+    looping = scene("crash_loop")
+    report(looping, {"kind": "rollout", "resource": "Deployment/looping"})
+    assert [call for call in looping.cluster.calls if call.startswith("log ")]
+    looping = scene("crash_loop")
+    looping.cluster.dead = {pod["spec"]["nodeName"] for pod in looping.cluster.objects["Pod"]}
+    report(looping, {"kind": "rollout", "resource": "Deployment/looping"})
+    assert not [call for call in looping.cluster.calls if call.startswith("log ")]
 
 
 def test_what_holds_is_one_line(scene: Callable[..., Any]) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -56,6 +57,15 @@ def test_a_progress_deadline_that_passes_during_the_gate_fails(scene: Callable[.
     assert web.observe("rollout", resource="Deployment/web").state == "failed"
     progressing["lastUpdateTime"] = stamp(web, 3600)  # of an older try: this one has only begun
     assert web.observe("rollout", resource="Deployment/web").state == "waiting"
+
+
+def test_the_present_revision_is_known_by_its_template(scene: Callable[..., Any]) -> None:
+    """The numbers of revisions follow a moment later than the templates."""
+    web = scene("web_repaired_at_once")
+    for replica_set in web.cluster.objects["ReplicaSet"]:
+        broken = "no-such-tag" in replica_set["spec"]["template"]["spec"]["containers"][0]["image"]
+        replica_set["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = "9" if broken else "1"
+    assert web.observe("rollout", resource="Deployment/web").state == "holds"
 
 
 def test_a_paused_deployment_says_so(scene: Callable[..., Any]) -> None:
@@ -258,6 +268,17 @@ def test_a_node_that_died_a_moment_ago_is_found_by_asking_its_kubelet(scene: Cal
     assert "connections still go to" in endpoints.observe("endpoints", service="web").seen
 
 
+def test_a_service_with_a_dead_backend_waits_even_if_enough_others_are_there(scene: Callable[..., Any]) -> None:
+    web = scene("web_ready")
+    nodes = [pod["spec"]["nodeName"] for pod in web.cluster.objects["Pod"]]
+    assert len(set(nodes)) == 2
+    assert web.observe("endpoints", service="web").state == "holds"
+    web = scene("web_ready")
+    web.cluster.dead.add(nodes[0])
+    seen = web.observe("endpoints", service="web")
+    assert (seen.state, f"node {nodes[0]} gave no answer" in seen.seen) == ("waiting", True)
+
+
 def test_without_the_right_to_see_nodes_the_pod_s_events_tell(scene: Callable[..., Any]) -> None:
     store = scene("stateful_ready")
     store.cluster.forbidden.add("Node")
@@ -292,3 +313,49 @@ def test_a_pod_on_its_way_out_counts_for_nothing(scene: Callable[..., Any]) -> N
     web.cluster.objects["Pod"][0]["metadata"]["deletionTimestamp"] = stamp(web, 1)
     seen = web.observe("rollout", resource="Deployment/web")
     assert (seen.state, "1/2 ready" in seen.seen) == ("waiting", True)
+
+
+# -- claims ------------------------------------------------------------------------------------------------------
+
+
+def test_a_claim_may_wait_for_its_pod_without_an_event_that_says_so(scene: Callable[..., Any]) -> None:
+    claims = scene("claims")
+    claims.cluster.objects["Event"] = []
+    assert claims.observe("pvc", name="late").state == "holds"
+
+
+def test_without_the_right_to_see_storage_classes_the_events_tell(scene: Callable[..., Any]) -> None:
+    claims = scene("claims")
+    claims.cluster.forbidden.add("StorageClass")
+    assert claims.observe("pvc", name="late").state == "holds"
+    assert claims.observe("pvc", name="classless").state == "failed"
+
+
+def test_a_claim_whose_pod_is_there_must_be_bound(scene: Callable[..., Any]) -> None:
+    claims = scene("claims")
+    claims.cluster.objects["Pod"][0]["spec"]["volumes"][0]["persistentVolumeClaim"] = {"claimName": "late"}
+    assert claims.observe("pvc", name="late").state == "waiting"
+
+
+def test_a_claim_that_is_too_small_is_waited_for_and_a_lost_one_is_not(scene: Callable[..., Any]) -> None:
+    claims = scene("claims")
+    claims.cluster.object("PersistentVolumeClaim", "used")["spec"]["resources"]["requests"]["storage"] = "1Gi"
+    assert "has 16Mi, wanted 1Gi" in claims.observe("pvc", name="used").seen
+    claims.cluster.object("PersistentVolumeClaim", "used")["status"]["phase"] = "Lost"
+    assert claims.observe("pvc", name="used").state == "failed"
+
+
+# -- leftovers ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("leftover", ["evicted", "terminating"])
+def test_a_leftover_beside_enough_pods_does_not_matter(scene: Callable[..., Any], leftover: str) -> None:
+    web = scene("web_ready")
+    pod = json.loads(json.dumps(web.cluster.objects["Pod"][0]))
+    pod["metadata"]["name"] += "-x"
+    if leftover == "evicted":
+        pod["status"] = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
+    else:
+        pod["metadata"]["deletionTimestamp"] = stamp(web, 1)
+    web.cluster.objects["Pod"].append(pod)
+    assert web.observe("rollout", resource="Deployment/web").state == "holds"
