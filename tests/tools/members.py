@@ -34,17 +34,12 @@ def new_thread(visitor: Visitor, text: str, **more: object) -> Answer:
     return answer
 
 
-def member(visitor: Visitor) -> tuple[str, str]:
-    """A new account, made the way a person makes one, and logged in: (name, password)."""
-    name, password = f"Ana{secrets.token_hex(4)}", secrets.token_urlsafe(16)
+def member(visitor: Visitor) -> str:
+    """The name of a new account, made the way a person makes one, and logged in."""
+    name = f"Ana{secrets.token_hex(4)}"
     assert visitor.get("/").status == 200
-    answer = visitor.post("/api/users/", {"username": name, "email": f"{name.lower()}@example.org", "password": password})
+    account = {"username": name, "email": f"{name.lower()}@example.org", "password": secrets.token_urlsafe(16)}
+    answer = visitor.post("/api/users/", account)
     assert answer.status == 200, answer.text
     assert answer.json()["activation"] == "active"
-    return name, password
-
-
-def leave(visitor: Visitor, password: str) -> None:
-    """Ask for the deletion of one's own account."""
-    answer = visitor.post(f"/api/users/{visitor.get('/api/auth/').json()['id']}/delete-own-account/", {"password": password})
-    assert answer.status == 200, answer.text
+    return name

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import testinfra
 from instance import Instance
-from members import leave, member, new_thread
+from members import member, new_thread
+from testinfra.host import Host
 from visitor import Visitor
 
 ADMIN_SECRET = "forum-admin"
@@ -63,16 +65,31 @@ def post(admin: Visitor) -> Iterator[Callable[[str], dict[str, Any]]]:
 
 
 @pytest.fixture
-def newcomer(instance: Instance, forum_host: str) -> Iterator[Callable[[], tuple[str, Visitor]]]:
-    """Makes a member, logged in: (name, visitor). After the test each asks for the deletion of their account."""
-    made: list[tuple[Visitor, str]] = []
+def inside(instance: Instance) -> Callable[[str], Host]:
+    """The first running pod of a name, as a host that commands can be run on."""
+
+    def host(name: str, container: str = "") -> Host:
+        pods = [pod for pod in instance.pods(f"app.kubernetes.io/name={name}") if pod["status"]["phase"] == "Running"]
+        assert pods, f"no pod of {name} runs in {instance.namespace}"
+        pod = pods[0]["metadata"]["name"]
+        chosen = container or pods[0]["spec"]["containers"][0]["name"]
+        return testinfra.get_host(f"kubectl://{pod}?namespace={instance.namespace}&container={chosen}&kubeconfig={instance.kubeconfig}")
+
+    return host
+
+
+@pytest.fixture
+def newcomer(instance: Instance, forum_host: str, inside: Callable[[str], Host]) -> Iterator[Callable[[], tuple[str, Visitor]]]:
+    """Makes a member, logged in: (name, visitor). After the test the accounts are deleted, in the application itself."""
+    names: list[str] = []
 
     def join() -> tuple[str, Visitor]:
         visitor = Visitor(instance.address, forum_host)
-        name, password = member(visitor)
-        made.append((visitor, password))
-        return name, visitor
+        names.append(member(visitor))
+        return names[-1], visitor
 
     yield join
-    for visitor, password in made:
-        leave(visitor, password)
+    inside("web").check_output(
+        'python -c "import django; django.setup(); from django.contrib.auth import get_user_model; '
+        f'[user.delete(anonymous_username=user.username) for user in get_user_model().objects.filter(username__in={names})]"'
+    )
