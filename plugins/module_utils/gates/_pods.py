@@ -217,6 +217,7 @@ def _scheduling_troubles(pod: Mapping[str, Any], view: View) -> Iterator[Trouble
     # A node may just have come back: the scheduler gets a moment of this gate, however long it has been trying before.
     fatal = scheduled.get("reason") == "Unschedulable" and since > view.session.unschedulable_after and here >= min(ERROR_PATIENCE, since)
     text = f"{label(pod)}: {scheduled.get('reason')} for {duration(since)}: {short(scheduled.get('message') or '')}"
+    text = "; ".join([text, *view.unready_nodes()])
     yield Trouble(fatal, str(scheduled.get("reason")), text, "lower the requests or the replicas, or add or repair a node", name)
 
 

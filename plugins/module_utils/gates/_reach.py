@@ -113,8 +113,12 @@ def doors(target: Target, view: View) -> list[Door]:
     return [_pod_door(target, view)]
 
 
-def _direct(address: str, port: int, host: str) -> Door:
-    return Door(f"{address}:{port}", host, lambda seconds: socket.create_connection((address, port), timeout=seconds))
+def _direct(address: str, port: int, host: str, node: str = "") -> Door:
+    return Door(
+        f"{address}:{port}" + (f" ({node})" if node else ""),
+        host,
+        lambda seconds: socket.create_connection((address, port), timeout=seconds),
+    )
 
 
 def _ingress_doors(target: Target, view: View) -> list[Door]:
@@ -127,7 +131,7 @@ def _ingress_doors(target: Target, view: View) -> list[Door]:
     if not found:
         raise NoDoor(waiting(f"Ingress {name} has no address yet"))
     port = int(target.port or PORTS[target.scheme])
-    return [_direct(address, port, target.host or first_host(ingress) or address) for address in found]
+    return [_direct(address, port, target.host or first_host(ingress) or address, view.node_at(address)) for address in found]
 
 
 def first_host(ingress: Mapping[str, Any]) -> str:

@@ -206,18 +206,36 @@ class View:
 
     # -- nodes ---------------------------------------------------------------------------------------------------
 
+    def node_at(self, address: str) -> str:
+        """The name of the node that has an address; empty when it is none's, or not known."""
+        for node in self.readable("Node") or []:
+            if any(entry.get("address") == address for entry in (node.get("status") or {}).get("addresses") or []):
+                return str(node["metadata"]["name"])
+        for pod in self.objects("Pod"):
+            if (pod.get("status") or {}).get("hostIP") == address:
+                return str(pod["spec"].get("nodeName", ""))
+        return ""
+
+    def unready_nodes(self) -> list[str]:
+        """The nodes that are not Ready, each as a phrase with since when."""
+        return [trouble for node in self.readable("Node") or [] if (trouble := self._not_ready(node))]
+
+    def _not_ready(self, node: Mapping[str, Any]) -> str:
+        ready = condition(node, "Ready")
+        if not ready or ready.get("status") == "True":
+            return ""
+        since = seconds_between(ready.get("lastTransitionTime"), self.now)
+        why = ready.get("message") or ready.get("reason")
+        return f"node {node['metadata']['name']} is NotReady since {ready.get('lastTransitionTime')}{ago(since)}: {why}"
+
     def node_trouble(self, pod: Mapping[str, Any]) -> str:
         """Why the node of a pod is out of order, with since when; empty when it is not, or when nothing is known."""
         name = (pod.get("spec") or {}).get("nodeName")
         if not name:
             return ""
         for node in self.readable("Node") or []:
-            if node["metadata"]["name"] == name:
-                ready = condition(node, "Ready")
-                if ready and ready.get("status") != "True":
-                    since = seconds_between(ready.get("lastTransitionTime"), self.now)
-                    why = ready.get("message") or ready.get("reason")
-                    return f"node {name} is NotReady since {ready.get('lastTransitionTime')}{ago(since)}: {why}"
+            if node["metadata"]["name"] == name and (trouble := self._not_ready(node)):
+                return trouble
         for event in reversed(self.events("Pod", pod["metadata"]["name"]) if not is_ready(pod) else []):
             if event.get("reason") in ("NodeNotReady", "TaintManagerEviction"):
                 since = seconds_between(event_stamp(event), self.now)

@@ -102,7 +102,7 @@ class Rollout(Condition):
         if spec.get("paused"):
             return waiting(f"{summary}; the Deployment is paused", hint=f"kubectl rollout resume {self.resource.lower()}")
         owner = ("ReplicaSet", current["metadata"]["name"]) if current else ("Deployment", self.name)
-        return self._unfinished(_alive(pods), summary, owner, view, progressing)
+        return self._unfinished(_present(pods), summary, owner, view, progressing)
 
     def _stateful_set(self, workload: dict[str, Any], view: View) -> Observation:
         spec, status = workload["spec"], workload.get("status") or {}
@@ -110,7 +110,8 @@ class Rollout(Condition):
         strategy = spec.get("updateStrategy") or {}
         partition = int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
         revision = status.get("updateRevision")
-        pods = _alive(view.owned_pods(workload["metadata"]["uid"]))
+        owned = _present(view.owned_pods(workload["metadata"]["uid"]))
+        pods = _alive(owned)
         # With a partition, only pods from this ordinal on are updated.
         due = [pod for pod in pods if ordinal(pod) >= partition + int((spec.get("ordinals") or {}).get("start") or 0)]
         stale = [pod for pod in due if (pod["metadata"].get("labels") or {}).get(HASH) != revision]
@@ -123,7 +124,7 @@ class Rollout(Condition):
         summary = ", ".join([f"{ready}/{wanted} ready", *shortfalls])
         if ready >= wanted and not shortfalls:
             return self._pods_hold(pods, wanted, view)
-        current = [pod for pod in pods if pod not in stale]
+        current = [pod for pod in owned if pod not in stale]
         verdict = self._unfinished(current, summary, ("StatefulSet", name), view)
         if verdict.state == "waiting" and stale:
             return self._held_up(stale, strategy, spec, summary, view) or verdict
@@ -154,7 +155,7 @@ class Rollout(Condition):
         wanted, updated = int(status.get("desiredNumberScheduled", 0)), int(status.get("updatedNumberScheduled", 0))
         ready, available = int(status.get("numberReady", 0)), int(status.get("numberAvailable", 0))
         misplaced = int(status.get("numberMisscheduled", 0))
-        pods = _alive(view.owned_pods(workload["metadata"]["uid"]))
+        pods = _present(view.owned_pods(workload["metadata"]["uid"]))
         generation = (workload["metadata"].get("annotations") or {}).get(SET_GENERATION)
         current = [pod for pod in pods if generation is None or (pod["metadata"].get("labels") or {}).get(POD_GENERATION) == generation]
         shortfalls = [
@@ -170,7 +171,7 @@ class Rollout(Condition):
         if ready >= wanted and not shortfalls:
             if wanted == 0:
                 return holds("no node matches its selector and tolerations, so that it has no pod")
-            return self._pods_hold(current, wanted, view)
+            return self._pods_hold(_alive(current), wanted, view)
         return self._unfinished(current, summary, ("DaemonSet", self.name), view)
 
     # -- verdicts ------------------------------------------------------------------------------------------------
@@ -264,13 +265,14 @@ class Rollout(Condition):
         return None
 
 
+def _present(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Pods that explain something: all but those that were evicted or have ended, and wait to be swept up."""
+    return [pod for pod in pods if (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")]
+
+
 def _alive(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Pods that count: not on their way out, and not evicted or ended and waiting to be swept up."""
-    return [
-        pod
-        for pod in pods
-        if not pod["metadata"].get("deletionTimestamp") and (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")
-    ]
+    """Pods that count: those of _present that are not on their way out."""
+    return [pod for pod in _present(pods) if not pod["metadata"].get("deletionTimestamp")]
 
 
 def _names(pods: list[dict[str, Any]]) -> str:

@@ -246,13 +246,10 @@ def test_without_the_right_to_ask_a_missing_secret_fails_a_little_later(scene: C
 def test_a_node_that_is_not_ready_is_named_with_its_time(scene: Callable[..., Any]) -> None:
     store = scene("stateful_ready")
     node = store.cluster.object("Pod", "store-0")["spec"]["nodeName"]
-    ready = next(c for c in store.cluster.object("Node", node)["status"]["conditions"] if c["type"] == "Ready")
-    ready.update(
-        status="Unknown", reason="NodeStatusUnknown", message="Kubelet stopped posting node status.", lastTransitionTime=stamp(store, 75)
-    )
+    dead_node(store, node)
     seen = store.observe("rollout", resource="StatefulSet/store")
     assert seen.state == "waiting"
-    assert f"store-0: node {node} is NotReady since {stamp(store, 75)} (1 min 15 s ago): Kubelet stopped posting" in seen.seen
+    assert f"store-0: node {node} is NotReady since {stamp(store, 400)} (6 min 40 s ago): Kubelet stopped posting" in seen.seen
 
 
 def test_a_node_that_died_a_moment_ago_is_found_by_asking_its_kubelet(scene: Callable[..., Any]) -> None:
@@ -266,6 +263,31 @@ def test_a_node_that_died_a_moment_ago_is_found_by_asking_its_kubelet(scene: Cal
     endpoints = scene("web_ready")
     endpoints.cluster.dead = {pod["spec"]["nodeName"] for pod in endpoints.cluster.objects["Pod"]}
     assert "connections still go to" in endpoints.observe("endpoints", service="web").seen
+
+
+def dead_node(scene: Any, name: str) -> None:
+    """Kubernetes has noticed: the node is NotReady."""
+    ready = next(c for c in scene.cluster.object("Node", name)["status"]["conditions"] if c["type"] == "Ready")
+    ready.update(
+        status="Unknown", reason="NodeStatusUnknown", message="Kubelet stopped posting node status.", lastTransitionTime=stamp(scene, 400)
+    )
+
+
+def test_a_pod_that_cannot_leave_a_dead_node_explains_what_is_missing(scene: Callable[..., Any]) -> None:
+    store = scene("stateful_ready")
+    pod = store.cluster.object("Pod", "store-2")
+    pod["metadata"]["deletionTimestamp"] = stamp(store, 60)
+    store.cluster.object("StatefulSet", "store")["status"]["readyReplicas"] = 2
+    dead_node(store, pod["spec"]["nodeName"])
+    seen = store.observe("rollout", resource="StatefulSet/store").seen
+    assert f"2/3 ready, store-2: node {pod['spec']['nodeName']} is NotReady since" in seen
+
+
+def test_what_cannot_be_scheduled_because_of_a_dead_node_names_it(scene: Callable[..., Any]) -> None:
+    huge = scene("unschedulable")
+    dead_node(huge, "node3")
+    assert "3 Insufficient cpu" in (seen := huge.observe("rollout", resource="Deployment/huge").seen)
+    assert "; node node3 is NotReady since" in seen
 
 
 def test_a_service_with_a_dead_backend_waits_even_if_enough_others_are_there(scene: Callable[..., Any]) -> None:

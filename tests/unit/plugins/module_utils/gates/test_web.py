@@ -215,7 +215,7 @@ def test_http_through_an_ingress_goes_to_each_of_its_addresses(web: Any, forum: 
     monkeypatch.setattr(socket, "create_connection", connect)
     seen = web.observe("http", ingress="web")
     assert sorted(called) == [("10.231.0.11", 80), ("10.231.0.12", 80), ("10.231.0.13", 80)]
-    assert (seen.state, seen.seen) == ("waiting", "10.231.0.13:80: no answer in time")
+    assert (seen.state, seen.seen) == ("waiting", "10.231.0.13:80 (node3): no answer in time")
     assert set(forum.state["seen"]) == {"GET / gate-web.k3s"}
 
 
