@@ -53,8 +53,6 @@ def run(command: str, arguments: list[str]) -> bool:
         # One kind of task and no remote control: what workers tell each other would only delay their start.
         options = ["worker", "--without-gossip", "--without-mingle", "--loglevel", environment.text("FORUM_LOG_LEVEL", "INFO")]
         replace_by("celery", "--app", "forum.celery", *options, *arguments)
-    if command == "manage":
-        replace_by("django-admin", *arguments)
     if command == "alive":
         return alive(*arguments[:1])
     if command == "collectstatic":
@@ -68,10 +66,13 @@ def run(command: str, arguments: list[str]) -> bool:
         from forum.waiting import wait_for_database
 
         return wait_for_database(environment, migrations)
-    if command == "build":
+    if command in ("build", "manage"):
         from forum import commands
 
-        commands.build(migrations)
+        if command == "build":
+            commands.build(migrations)
+        else:
+            commands.manage(arguments)
         return True
     if command in ("migrate", "superuser", "daily"):
         from forum.waiting import wait_for_database

@@ -21,7 +21,7 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 from django.contrib.auth import get_user_model  # noqa: E402
-from django.core.management import call_command  # noqa: E402
+from django.core.management import call_command, execute_from_command_line  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 from django.db.migrations.loader import MigrationLoader  # noqa: E402
 from misago.cache.versions import invalidate_all_caches  # noqa: E402
@@ -30,7 +30,10 @@ from misago.conf.models import Setting  # noqa: E402
 from misago.conf.shortcuts import get_dynamic_settings  # noqa: E402
 from misago.users.setupnewuser import setup_new_user  # noqa: E402
 
-import forum.celery  # noqa: E402, F401 - commands may send tasks
+from forum.celery import app  # noqa: E402
+
+# Commands may send tasks: to our broker.
+app.set_default()
 
 LOCK = 0x666F72756D  # "forum": one number for every command that must not run twice at a time
 # Misago's own value -> ours. Later an administrator may have chosen otherwise, and that stays.
@@ -142,3 +145,8 @@ def build(migrations_file: Path) -> None:
     migrations = sorted(MigrationLoader(None).disk_migrations)
     migrations_file.write_text("".join(f"{app} {name}\n" for app, name in migrations), encoding="utf-8")
     print(f"{len(migrations)} migrations; static files in {settings.STATIC_ROOT}")
+
+
+def manage(arguments: list[str]) -> None:
+    """Any command of Django or Misago, as django-admin takes it; it ends the process itself when it fails."""
+    execute_from_command_line(["forum manage", *arguments])

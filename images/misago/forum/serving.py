@@ -43,6 +43,6 @@ def when_ready(server: Any) -> None:
     """Before the first fork: load every view once for all workers, and keep the collector from touching (copying) those pages."""
     from django.urls import get_resolver
 
-    _ = get_resolver().url_patterns
+    len(get_resolver().url_patterns)
     gc.collect()
     gc.freeze()

@@ -8,8 +8,10 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-import forum.celery  # noqa: F401 - makes it the current Celery application: tasks sent from a request need its broker
+from forum.celery import app
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "forum.settings")
 
+# Tasks sent from a request go to our broker.
+app.set_default()
 application = get_wsgi_application()
