@@ -83,7 +83,7 @@ def wait_for_node(instance: Instance, name: str, ready: bool, timeout: float = 1
     """Until the API server says that a node is ready, or that it is not."""
     ended = time.monotonic() + timeout
     while time.monotonic() < ended:
-        conditions = {one.type: one.status for one in instance.core.read_node_status(name).status.conditions}
+        conditions = {one.type: one.status for one in instance.core.read_node(name).status.conditions}
         if (conditions.get("Ready") == "True") is ready:
             return
         time.sleep(1)
