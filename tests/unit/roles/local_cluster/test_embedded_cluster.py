@@ -300,6 +300,7 @@ def test_a_pod_counts_when_it_runs_in_its_nodes_present_life(status, problem):
 
 def test_the_cache_s_own_links_on_the_path_lead_nowhere(wanted, monkeypatch):
     monkeypatch.setattr(machine, "find_program", lambda name: str(wanted.bin_dir / name))
-    monkeypatch.setattr(machine, "run", lambda *words, **options: json.dumps({"clientVersion": {"gitVersion": programs.KUBERNETES_VERSION}}))
+    version = json.dumps({"clientVersion": {"gitVersion": programs.KUBERNETES_VERSION}})
+    monkeypatch.setattr(machine, "run", lambda *words, **options: version)
     found, _missing = programs.locate(wanted)
     assert found.kube == wanted.bin_dir / f"kube-{programs.digest_of('kube')}"
