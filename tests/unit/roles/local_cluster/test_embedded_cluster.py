@@ -25,7 +25,7 @@ def values(tmp_path):
     defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
     found = {name.removeprefix("local_cluster_"): value for name, value in defaults.items()}
     places = ("cache_dir", "run_dir", "registry_dir", "admin_kubeconfig", "kubeconfig")
-    return {**found, **{place: str(tmp_path / place) for place in places}}
+    return {**found, "namespaces": ["wesago"], **{place: str(tmp_path / place) for place in places}}
 
 
 @pytest.fixture
