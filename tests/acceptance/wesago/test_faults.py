@@ -54,7 +54,6 @@ def test_an_image_that_cannot_be_pulled_fails_the_gate_at_once(instance: Instanc
     assert instance.play().total("changed") == 0
 
 
-@pytest.mark.covers("WE-L01")
 def test_a_node_without_power_is_named_and_nothing_is_lost(
     instance: Instance, anonymous: Visitor, post: Callable[[str], dict[str, Any]]
 ) -> None:

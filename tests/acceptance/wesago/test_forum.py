@@ -22,7 +22,7 @@ def test_the_forum_opens_by_its_host_name_only(anonymous: Visitor) -> None:
     assert Visitor(anonymous.address, "unknown.example").get("/").status == 404
 
 
-@pytest.mark.covers("WE-F01", "WE-F31")
+@pytest.mark.covers("WE-F03", "WE-F31")
 def test_a_posted_thread_is_read_by_an_anonymous_visitor_and_answered(
     admin: Visitor, anonymous: Visitor, post: Callable[[str], dict[str, Any]]
 ) -> None:
@@ -37,7 +37,7 @@ def test_a_posted_thread_is_read_by_an_anonymous_visitor_and_answered(
     assert reply in anonymous.get(thread["url"]).text
 
 
-@pytest.mark.covers("WE-F31")
+@pytest.mark.covers("WE-F03", "WE-F31")
 def test_a_poll_counts_a_vote(admin: Visitor, anonymous: Visitor, post: Callable[[str], dict[str, Any]]) -> None:
     thread = post(f"A poll follows: {secrets.token_hex(16)}")
     poll = {
@@ -80,7 +80,7 @@ def test_a_member_follows_the_administrator(admin: Visitor, newcomer: Callable[[
     assert followed.json()["is_followed"] is True
 
 
-@pytest.mark.covers("WE-F17", "WE-F22", "WE-F32")
+@pytest.mark.covers("WE-F22", "WE-F32")
 def test_an_uploaded_avatar_is_served_by_nginx(admin: Visitor, anonymous: Visitor) -> None:
     me = admin.get("/api/auth/").json()["id"]
     colour = tuple(secrets.token_bytes(3))

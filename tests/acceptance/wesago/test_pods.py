@@ -59,7 +59,6 @@ def test_each_component_is_of_the_kind_that_it_needs(instance: Instance) -> None
     assert "nginx" in stateless
 
 
-@pytest.mark.covers("WE-F13", "WE-F24")
 def test_a_task_sent_by_a_web_process_is_done_by_a_worker(inside: Callable[[str], Host], forum_host: str) -> None:
     ask = (
         "import urllib.request as u; "
@@ -68,7 +67,7 @@ def test_a_task_sent_by_a_web_process_is_done_by_a_worker(inside: Callable[[str]
     assert '"status": "OK"' in inside("web").check_output(f'python -c "{ask}"')
 
 
-@pytest.mark.covers("WE-F09", "WE-F31")
+@pytest.mark.covers("WE-F31")
 def test_the_forum_s_tables_are_in_postgresql(inside: Callable[[str], Host]) -> None:
     count = inside("web").check_output(
         'python -c "import django; django.setup(); from misago.threads.models import Thread; print(Thread.objects.count() >= 0)"'
@@ -81,7 +80,6 @@ def test_nothing_runs_as_root(inside: Callable[[str], Host]) -> None:
         assert inside(component).check_output("id -u") != "0", component
 
 
-@pytest.mark.covers("WE-F22")
 def test_nginx_finds_its_configuration_valid(inside: Callable[[str], Host]) -> None:
     assert inside("nginx").run("nginx -t -q").rc == 0
 

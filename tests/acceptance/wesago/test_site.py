@@ -41,7 +41,6 @@ def differing(diff: Any) -> list[tuple[Any, Any]]:
     ]
 
 
-@pytest.mark.covers("WE-L14")
 def test_a_second_run_changes_nothing(instance: Instance) -> None:
     before = instance.versions()
     run = instance.play()
