@@ -87,7 +87,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # -- Files. The static files are in the image; the command collectstatic copies them to where the web server reads them.
 STATIC_URL = "/static/"
 STATIC_ROOT = os.environ.get("FORUM_STATIC_BUILT", "/opt/misago/static")
-STATIC_TARGET = environment.text("FORUM_STATIC_ROOT", "/srv/static")
+STATICFILES_DIRS = ["/opt/sources"] if BUILDING else []
 MEDIA_URL = "/media/"
 MEDIA_ROOT = environment.text("FORUM_MEDIA_ROOT", "/srv/media")
 STORAGES = {
@@ -188,6 +188,8 @@ SOCIAL_AUTH_PIPELINE = (
     "misago.socialauth.pipeline.require_activation",
 )
 MISAGO_SEARCH_CONFIG = environment.text("FORUM_SEARCH_CONFIG", "simple")
+# Pictures that loadavatargallery copies to the media, for members to choose from.
+MISAGO_AVATAR_GALLERY = environment.text("FORUM_AVATAR_GALLERY", "") or None
 MISAGO_USER_DATA_DOWNLOADS_WORKING_DIR = environment.text("FORUM_USERDATA_ROOT", "/tmp")  # noqa: S108 - the pod's own
 _fields = "misago.users.profilefields.default"
 MISAGO_PROFILE_FIELDS = [
