@@ -343,10 +343,15 @@ def judge(pods: list[dict[str, Any]], view: View, seen: str) -> Observation:
     told = {trouble.pod: trouble.text for trouble in reversed(found) if trouble.text}
     unready = [pod for pod in pods if not is_ready(pod) or view.node_trouble(pod)]
     doing = [_told_or_activity(pod, told, view) for pod in unready]
-    hint = found[0].hint if found else ""
+    hint = next((f"bring {trouble} back" for pod in unready if (trouble := _node_name(pod, view))), found[0].hint if found else "")
     shown = ", ".join(doing[:3]) + (f" and {len(doing) - 3} more" if len(doing) > 3 else "")
     suspects = _unique(found) or tuple(Suspect(pod["metadata"]["name"]) for pod in unready)
     return waiting(f"{seen}, {shown}" if shown else seen, hint=hint, suspects=suspects)
+
+
+def _node_name(pod: Mapping[str, Any], view: View) -> str:
+    """`node node2`, when the pod's node is out of order."""
+    return f"node {pod['spec']['nodeName']}" if view.node_trouble(pod) else ""
 
 
 def _told_or_activity(pod: dict[str, Any], told: Mapping[str, str], view: View) -> str:

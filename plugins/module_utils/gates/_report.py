@@ -148,12 +148,14 @@ def text(gate: str, conditions: list[dict[str, Any]], waited: float, timed_out: 
     total = len(conditions)
     end = f"not reached within {duration(waited)}" if timed_out else f"cannot hold (seen after {duration(waited)})"
     lines = [f"{gate} {end}: {count['failed']} failed, {count['waiting']} waiting, {count['holds']} of {total} hold"]
+    shown: set[str] = set()
     for condition in sorted(conditions, key=lambda c: ORDER[c["state"]]):
-        lines += _paragraph(condition)
+        lines += _paragraph(condition, shown)
     return "\n".join(lines)
 
 
-def _paragraph(condition: dict[str, Any]) -> Iterator[str]:
+def _paragraph(condition: dict[str, Any], shown: set[str]) -> Iterator[str]:
+    """The lines about one condition. shown: titles of evidence that need not be told a second time."""
     state, name = condition["state"], condition["name"]
     if state == "holds":
         yield f"  holds    {name}: {condition['seen']}"
@@ -165,5 +167,9 @@ def _paragraph(condition: dict[str, Any]) -> Iterator[str]:
     if condition["hint"]:
         yield f"    try: {condition['hint']}"
     for item in condition["evidence"]:
+        if item["title"] in shown:
+            yield f"    {item['title']}: above"
+            continue
+        shown.add(item["title"])
         yield f"    {item['title']}:"
         yield from (f"      {line}" for line in item["lines"])

@@ -187,9 +187,14 @@ class View:
         ]
 
     def events(self, kind: str, name: str) -> list[dict[str, Any]]:
-        """The events about an object, oldest first; empty when they may not be read."""
+        """The events about an object (of a Job: not those of an earlier one), oldest first; empty when they may not be read."""
         index: dict[tuple[str, str], list[dict[str, Any]]] = self.once("events by object", self._index_events)
-        return index.get((kind, name), [])
+        found = index.get((kind, name), [])
+        if kind != "Job" or not found:
+            return found
+        # A failed Job is deleted and made anew under its name: what befell the one before is no news of this one.
+        uid = ((self.get(kind, name) or {}).get("metadata") or {}).get("uid")
+        return [event for event in found if not uid or (event.get("involvedObject") or {}).get("uid") in (None, "", uid)]
 
     def _index_events(self) -> Any:
         index: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -256,7 +261,9 @@ class View:
             if error.status >= 500 and any(word in error.message for word in ("dial tcp", "timeout", "EOF", "connection", "TLS handshake")):
                 return f"node {node} does not answer: {error.message}"
         except StackgateError as error:
-            return f"node {node} gave no answer within {NODE_PATIENCE:.0f} s (asked for one line of a log): {error.seen}"
+            if "timed out" not in error.seen:
+                raise  # the API server itself is not there: that says nothing about the node
+            return f"node {node} does not answer (asked for a line of a log, waited {NODE_PATIENCE:.0f} s)"
         return ""
 
 

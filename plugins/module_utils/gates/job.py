@@ -32,13 +32,18 @@ class Job(Condition):
         status = job.get("status") or {}
         if (condition(job, "Complete") or {}).get("status") == "True":
             return holds(f"complete since {status.get('completionTime')}")
+        leaving = job["metadata"].get("deletionTimestamp")
+        if leaving:  # its failure is not that of the Job that is made in its place
+            return waiting(
+                f"being deleted since {leaving}", hint="it goes when its finalizers are done; apply its component to make it anew"
+            )
         pods = view.owned_pods(job["metadata"]["uid"])
         ended = condition(job, "Failed") or condition(job, "FailureTarget") or {}
         if ended.get("status") == "True":
             broken = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Failed"] or pods
             return failed(
                 f"failed: {ended.get('reason')}: {ended.get('message')}{_last_ending(broken)}",
-                hint=f"read the log below, repair the cause, then kubectl -n {view.namespace} delete job {self.name} and run again",
+                hint="read the log below, repair the cause and run again: applying its component makes a failed Job anew",
                 suspects=tuple(Suspect(pod["metadata"]["name"]) for pod in broken[-1:]),
                 objects=(("Job", self.name),),
                 data={"reason": ended.get("reason")},

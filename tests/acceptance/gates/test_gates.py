@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import shlex
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +22,8 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.gates._runner import
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._view import Session, View
 
 pytestmark = pytest.mark.skipif(not KUBECONFIG, reason="STACKGATE_KUBECONFIG is not set: needs a cluster")
+# Powers a node off and on: called with off|on and the node's name.
+SWITCH = os.environ.get("STACKGATE_NODE_SWITCH", "")
 
 WEB = [
     {"kind": "rollout", "resource": "Deployment/web"},
@@ -288,6 +293,35 @@ def test_what_is_never_ready_ends_by_time_with_its_probe_s_words(stage: Stage) -
     assert "Readiness probe failed: no table users" in gate.text
     assert "not reached within 12 s" in gate.text
     assert any("hold after 5 s; waiting for rollout Deployment/unready" in line for line in gate.lines)
+
+
+# -- nodes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.disrupts
+@pytest.mark.skipif(not SWITCH, reason="STACKGATE_NODE_SWITCH is not set: a command that takes off|on and the name of a node")
+def test_a_dead_node_is_named_at_once_and_its_return_converges(stage: Stage) -> None:
+    def switch(to: str) -> None:
+        subprocess.run([*shlex.split(SWITCH), to, node], check=True)
+
+    stage.apply("web")
+    stage.apply("stateful")
+    conditions = [*WEB, {"kind": "rollout", "resource": "StatefulSet/store"}]
+    assert Gate(stage, *conditions).holds
+    server = stage.cluster.address
+    nodes = {pod["spec"]["nodeName"]: pod["status"]["hostIP"] for pod in stage.pods()}
+    node = next(name for name, address in nodes.items() if address not in server)  # not the one that the API server is on
+    switch("off")
+    try:
+        at_once = Gate(stage, *conditions, timeout=15)
+        assert f"node {node} does not answer" in at_once.text
+        time.sleep(60)  # until Kubernetes has noticed
+        noticed = Gate(stage, *conditions, timeout=5)
+        assert f"node {node} is NotReady since" in noticed.text or f"node {node}: Node is not ready since" in noticed.text
+        assert f"try: bring node {node} back" in noticed.text
+    finally:
+        switch("on")
+    assert Gate(stage, *conditions, timeout=150).holds
 
 
 # -- rights ------------------------------------------------------------------------------------------------------

@@ -67,6 +67,13 @@ def test_a_dead_node_s_logs_are_not_asked_for(scene: Callable[..., Any]) -> None
     assert not [call for call in looping.cluster.calls if call.startswith("log ")]
 
 
+def test_what_explains_two_conditions_is_told_once(scene: Callable[..., Any]) -> None:
+    text, _data = report(scene("web_starting"), {"kind": "rollout", "resource": "Deployment/web"}, {"kind": "endpoints", "service": "web"})
+    told = [line for line in text.splitlines() if line.startswith("    events of Pod")]
+    assert len(told) == 4
+    assert [line.endswith(": above") for line in told] == [False, False, True, True]
+
+
 def test_what_holds_is_one_line(scene: Callable[..., Any]) -> None:
     web = scene("web_ready")
     end = outcome(web, {"kind": "rollout", "resource": "Deployment/web"}, {"kind": "endpoints", "service": "web"})

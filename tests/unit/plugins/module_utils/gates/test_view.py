@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import ApiError
+from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 
 
 def test_each_list_is_fetched_once_a_round_whoever_asks(scene: Callable[..., Any]) -> None:
@@ -55,6 +56,36 @@ def test_a_kubelet_is_asked_once_in_a_while_however_many_conditions_there_are(sc
     web.watch.seconds += 6
     web.view().node_trouble(pods[0])
     assert asked() == len(nodes) + 1
+
+
+def test_an_api_server_that_is_away_says_nothing_about_a_node(scene: Callable[..., Any]) -> None:
+    web = scene("web_ready")
+
+    def refuse(*_arguments: Any, **_more: Any) -> None:
+        raise StackgateError("the API server answers", "Connection refused")
+
+    web.cluster.request = refuse
+    with pytest.raises(StackgateError, match="Connection refused"):
+        web.view().node_trouble(web.cluster.objects["Pod"][0])
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "dead"),
+    [
+        (500, 'Get "https://10.0.0.2:10250/containerLogs": dial tcp 10.0.0.2:10250: connect: no route to host', True),
+        (400, 'container "main" in pod "web" is waiting to start: ContainerCreating', False),
+        (403, 'pods "web" is forbidden: cannot get resource "pods/log"', False),
+        (404, 'pods "web" not found', False),
+    ],
+)
+def test_only_a_kubelet_that_cannot_be_reached_makes_a_node_dead(scene: Callable[..., Any], status: int, message: str, dead: bool) -> None:
+    web = scene("web_ready")
+
+    def answer(*_arguments: Any, **_more: Any) -> None:
+        raise ApiError("GET log", status, {"message": message})
+
+    web.cluster.request = answer
+    assert bool(web.view().node_trouble(web.cluster.objects["Pod"][0])) is dead
 
 
 def test_what_lasts_is_measured_without_a_break(scene: Callable[..., Any]) -> None:
