@@ -113,7 +113,6 @@ manifests: venv ## render every template and check it against the Kubernetes API
 
 .PHONY: molecule
 molecule: venv ## deliver a whole stack to the embedded cluster: converge, idempotence, verify (SCENARIO=default)
-	$(PLAYBOOK) playbooks/local_cluster.yml -i inventories/local -i molecule/$(SCENARIO)/inventory
 	$(BIN)/molecule test --scenario-name $(SCENARIO)
 
 .PHONY: acceptance
