@@ -28,6 +28,10 @@ REGISTRY: dict[str, tuple[str, Any]] = {
 # Seconds for one question to the registry: the gate goes on asking.
 REGISTRY_PATIENCE = 5.0
 
+# Ansible imports this file once, before it forks: what is loaded here costs no task anything.
+for _kind in _protocol.kinds():
+    _protocol.kind_class(_kind)
+
 
 class ActionModule(StackgateAction):
     """Parses, runs, reports."""
