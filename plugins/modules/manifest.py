@@ -14,6 +14,8 @@ description:
     that the manifest holds no more.
   - Every object is first sent to the server as a dry run. All refusals are reported together, before anything has changed,
     and check mode shows exactly what the run then does.
+  - A batch/v1 Job that has failed for good (its condition Failed is True) is deleted, with its pods in the background, and created
+    anew, because it would stay failed although its cause is gone.
   - Does not wait for anything to become ready. That is the work of M(stackgate.k3s.gate).
   - The component is an ApplySet as specified by Kubernetes (KEP-3659). Its parent is the ConfigMap C(<component>-applyset).
 author:
@@ -82,7 +84,7 @@ options:
   timeout:
     description:
       - Seconds to wait for the end of an object that is being deleted while an object of the same name is to be made,
-        and for a kind to be served that the manifest itself defines.
+        as that of a failed Job, and for a kind to be served that the manifest itself defines.
     type: float
     default: 60
 attributes:
@@ -141,7 +143,7 @@ objects:
       description: The object's name.
       type: str
     action:
-      description: One of C(created), C(changed), C(unchanged), C(deleted), C(kept).
+      description: One of C(created), C(changed), C(recreated), C(unchanged), C(deleted), C(kept).
       type: str
   sample:
     - kind: Deployment

@@ -97,9 +97,13 @@ def to_yaml(body: Mapping[str, Any] | None) -> str:
     return "" if body is None else str(yaml.dump(dict(body), Dumper=_dumper(), width=10_000, allow_unicode=True))
 
 
-def difference(title: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> dict[str, str]:
-    """One entry of a task's `diff`."""
+def difference(
+    title: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, failure: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """One entry of a task's `diff`. failure: the status condition for which an object is made anew; often all that differs."""
     old, new = masked(before, after)
+    if old is not None and failure is not None:
+        old["status"] = {"conditions": [dict(failure)]}
     return {
         "before_header": title if old is not None else f"{title} (absent)",
         "after_header": title if new is not None else f"{title} (absent)",

@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import FIELD_MANAGER, ApiError, Cluster
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.manifest import applyset, compare, refusals
-from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.kinds import DATA_KINDS, NEEDS, PHASES, Key, phase_of
+from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.kinds import DATA_KINDS, NEEDS, PHASES, Key, failed_for_good, phase_of
 from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.members import Kind, Reader
 from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.prepare import Component, Wanted
 
-CREATED, CHANGED, UNCHANGED, DELETED, KEPT = "created", "changed", "unchanged", "deleted", "kept"
+CREATED, CHANGED, RECREATED, UNCHANGED, DELETED, KEPT = "created", "changed", "recreated", "unchanged", "deleted", "kept"
 # Answers that say "not now", and what the text of a 500 says when it means that: sent again after these many seconds each.
 PASSING = frozenset({429, 503, 504})
 PASSING_WORDS = ("etcdserver", "timed out", "timeout", "deadline exceeded", "connection refused", "database is locked")
@@ -55,7 +55,8 @@ class Change:
     """What happens, or would happen, to one object.
 
     before and after are the server's words, but for a creation `after` is what was asked for.
-    write: whether it must be sent; leaving: an object of this name is still being deleted.
+    write: whether it must be sent; leaving: an object of this name is still being deleted;
+    failure: the status condition for which it is deleted and made anew.
     """
 
     key: Key
@@ -66,6 +67,7 @@ class Change:
     wanted: Wanted | None = None
     write: bool = False
     leaving: bool = False
+    failure: dict[str, Any] | None = None
 
     @property
     def uid(self) -> str:
@@ -75,7 +77,7 @@ class Change:
     @property
     def effective(self) -> bool:
         """Whether it makes a difference on the server."""
-        return self.action in (CREATED, CHANGED, DELETED)
+        return self.action in (CREATED, CHANGED, RECREATED, DELETED)
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class Outcome:
 
     def diff(self) -> list[dict[str, str]]:
         """One entry per object that differs."""
-        return [compare.difference(str(item.key), item.before, item.after) for item in self.changes if item.effective]
+        return [compare.difference(str(item.key), item.before, item.after, item.failure) for item in self.changes if item.effective]
 
     def summary(self) -> list[dict[str, str]]:
         """What was done to which object."""
@@ -220,7 +222,8 @@ class Engine:
         """What applying one object would do. Raises the ApiError of a rehearsal that was refused for good."""
         item, after = rehearsal.wanted, rehearsal.after
         created = Change(item.key, CREATED, item.api_version, None, item.body, item, write=True)
-        if rehearsal.error is not None and not self._comes_true_later(rehearsal.error, item, creates):
+        refused = rehearsal.error is not None and not self._comes_true_later(rehearsal.error, item, creates)
+        if rehearsal.error is not None and refused and not refusals.only_fixed(rehearsal.error):
             raise rehearsal.error
         if rehearsal.creates:
             return created
@@ -234,6 +237,11 @@ class Engine:
         owner = (before["metadata"].get("labels") or {}).get(applyset.PART_OF, self.component.set_id)
         if owner != self.component.set_id:
             self._reader.warnings.append(f"{item.key} belonged to another component, and is taken over: two that hold it would take turns")
+        failure = failed_for_good(before)
+        if failure is not None:
+            return self._judge_failed(item, before, after, failure)
+        if rehearsal.error is not None and refused:
+            raise rehearsal.error
         if after is None:  # cannot be rehearsed: whether it changes anything is seen when it is applied
             return Change(item.key, CHANGED, item.api_version, before, before, item, write=True)
         if compare.same(before, after):
@@ -241,6 +249,14 @@ class Engine:
             claim = compare.owned(before, FIELD_MANAGER) != compare.owned(after, FIELD_MANAGER)
             return Change(item.key, UNCHANGED, item.api_version, before, before, item, write=claim)
         return Change(item.key, CHANGED, item.api_version, before, after, item, write=True)
+
+    def _judge_failed(self, item: Wanted, before: dict[str, Any], after: dict[str, Any] | None, failure: dict[str, Any]) -> Change:
+        """Deleting an object that has failed for good, and making it anew. Raises the ApiError of a deletion that would be refused."""
+        # Without a rehearsal (a template that differs cannot be applied to this object) `after` is what was asked for.
+        anew = Change(item.key, RECREATED, item.api_version, before, after or item.body, item, write=True, failure=failure)
+        if self._delete(anew, dry_run=True):
+            return anew
+        return Change(item.key, CREATED, item.api_version, None, item.body, item, write=True)  # gone meanwhile
 
     def _get(self, item: Wanted) -> dict[str, Any] | None:
         """The object as it is now."""
@@ -377,7 +393,9 @@ class Engine:
         """Apply one object for good, and note what the server made of it."""
         if change.wanted is None:
             return
-        if change.leaving:
+        if change.action == RECREATED:
+            self._delete(change)
+        if change.leaving or change.action == RECREATED:
             self._await_gone(change)
         body = change.wanted.body
         after = patiently(lambda: self.cluster.apply(body, force=self.settings.force))

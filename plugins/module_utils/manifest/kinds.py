@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 # Objects of a later phase may need those of an earlier one. Within a phase everything is applied at the same time.
 PHASES: tuple[frozenset[str], ...] = (
@@ -57,6 +59,17 @@ def phase_of(kind: str) -> int:
 def immutable_hint(kind: str, name: str, namespace: str) -> str:
     """What to do about a field that the server does not let change."""
     return IMMUTABLE.get(kind, IMMUTABLE_ELSE).format(kind=kind.lower(), name=name, namespace=namespace)
+
+
+def failed_for_good(found: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The condition that says that an object never comes to anything any more, whatever becomes of the cause; None for all others.
+
+    That is a Job with Failed=True: no controller looks at it again. FailureTarget comes before, while its pods still run.
+    """
+    if found.get("kind") != "Job" or group_of(str(found.get("apiVersion"))) != "batch":
+        return None
+    conditions = (found.get("status") or {}).get("conditions") or []
+    return next((dict(item) for item in conditions if item.get("type") == "Failed" and item.get("status") == "True"), None)
 
 
 @dataclass(frozen=True, order=True)

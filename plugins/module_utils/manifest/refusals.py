@@ -71,6 +71,11 @@ def missing_right(message: str) -> str:
     return f"{found['verb']} {resource} {where}"
 
 
+def only_fixed(error: ApiError) -> bool:
+    """Whether a refusal is about nothing but fields that are fixed once the object exists: one made anew may have them."""
+    return bool(error.causes) and all(any(word in str(cause.get("message")) for word in FIXED) for cause in error.causes)
+
+
 def namespace_missing(error: ApiError) -> bool:
     """Whether a refusal says that the namespace itself does not exist."""
     return error.not_found and error.message.startswith('namespaces "')

@@ -264,6 +264,104 @@ def test_an_object_on_its_way_out_is_waited_for(apply, cluster, namespace):
     assert "deletionTimestamp" not in cluster.get("v1", "ConfigMap", "l", namespace)["metadata"]
 
 
+SETUP = {
+    "apiVersion": "batch/v1",
+    "kind": "Job",
+    "metadata": {"name": "setup"},
+    "spec": {
+        "activeDeadlineSeconds": 15,
+        "backoffLimit": 0,
+        "template": {
+            "spec": {
+                "restartPolicy": "Never",
+                "terminationGracePeriodSeconds": 0,
+                "securityContext": {"runAsNonRoot": True, "runAsUser": 65534, "seccompProfile": {"type": "RuntimeDefault"}},
+                "containers": [
+                    {
+                        "name": "setup",
+                        "image": "busybox",
+                        "imagePullPolicy": "IfNotPresent",
+                        "command": ["true"],
+                        "envFrom": [{"configMapRef": {"name": "comes-late"}}],
+                        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                    }
+                ],
+            }
+        },
+    },
+}
+
+
+def await_failure(cluster, namespace):
+    """The Job when it has failed for good."""
+    deadline = time.monotonic() + 60
+    while True:
+        found = cluster.get("batch/v1", "Job", "setup", namespace)
+        if any(item["type"] == "Failed" and item["status"] == "True" for item in found.get("status", {}).get("conditions", [])):
+            return found
+        assert time.monotonic() < deadline, found.get("status")
+        time.sleep(0.3)
+
+
+def pod_owners(cluster, namespace):
+    """The uids of the Jobs that pods of this name belong to."""
+    return {pod["metadata"]["ownerReferences"][0]["uid"] for pod in cluster.list("v1", "Pod", namespace, labels="job-name=setup")}
+
+
+def test_a_job_that_failed_for_good_is_made_anew_and_completes_once_its_cause_is_gone(apply, cluster, play, namespace):
+    """Its deadline passes for want of a ConfigMap; the next run needs no hand."""
+    apply("setup", SETUP)
+    failed = await_failure(cluster, namespace)
+    options = {"namespace": "{{ ns }}", "component": "setup", "instance": "test", "definition": [config("comes-late"), SETUP]}
+    tasks = [
+        {"stackgate.k3s.manifest": options},
+        {
+            "stackgate.k3s.gate": {"namespace": "{{ ns }}", "stage": "setup", "conditions": [{"kind": "job", "name": "setup"}]},
+            "when": "not ansible_check_mode",
+        },
+    ]
+    foretold = play(tasks, "--check", "--diff")
+    assert "changed=1" in foretold.stdout, foretold.stdout + foretold.stderr
+    assert cluster.get("batch/v1", "Job", "setup", namespace)["metadata"]["uid"] == failed["metadata"]["uid"]
+    done = play(tasks, "--diff")
+    assert "changed=1" in done.stdout, done.stdout + done.stderr
+    assert "failed=0" in done.stdout, done.stdout + done.stderr
+    for run in (foretold, done):
+        assert "-    reason: DeadlineExceeded" in run.stdout
+    found = cluster.get("batch/v1", "Job", "setup", namespace)
+    assert found["metadata"]["uid"] != failed["metadata"]["uid"]
+    assert found["status"]["succeeded"] == 1
+    again = play(tasks, "--diff")
+    assert "changed=0" in again.stdout, again.stdout + again.stderr
+    deadline = time.monotonic() + 30
+    while pod_owners(cluster, namespace) != {found["metadata"]["uid"]}:
+        assert time.monotonic() < deadline, "the failed Job's pods were left behind"
+        time.sleep(0.3)
+    apply.remove("setup")
+
+
+def test_a_failed_job_may_be_repaired_in_the_template_that_cannot_change(apply, cluster, namespace):
+    hasty = copy.deepcopy(SETUP)
+    hasty["spec"]["activeDeadlineSeconds"] = 6
+    apply("setup", hasty)
+    repaired = copy.deepcopy(hasty)
+    repaired["spec"]["template"]["spec"]["containers"][0].pop("envFrom")
+    with pytest.raises(engine.Refused, match="kubectl delete job setup"):
+        apply("setup", repaired)
+    failed = await_failure(cluster, namespace)
+    wrong = copy.deepcopy(repaired)
+    wrong["spec"]["backoffLimit"] = -1
+    with pytest.raises(engine.Refused, match=r"spec\.backoffLimit"):
+        apply("setup", wrong)
+    assert cluster.get("batch/v1", "Job", "setup", namespace)["metadata"]["uid"] == failed["metadata"]["uid"]
+    foretold = apply("setup", repaired, check=True)
+    done = apply("setup", repaired)
+    assert only(foretold) == only(done) == {"Job/setup": "recreated"}
+    assert foretold.diff() == done.diff()
+    assert only(apply("setup", repaired)) == {}
+    apply.remove("setup")
+
+
 def test_a_definition_and_an_object_of_it_in_one_manifest(apply, cluster):
     group = f"test{os.getpid()}.stackgate.io"
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}

@@ -25,6 +25,7 @@ KINDS = {
     ("v1", "PersistentVolumeClaim"): True,
     ("apps/v1", "Deployment"): True,
     ("apps/v1", "StatefulSet"): True,
+    ("batch/v1", "Job"): True,
     ("rbac.authorization.k8s.io/v1", "Role"): True,
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): True,
     ("rbac.authorization.k8s.io/v1", "ClusterRole"): False,
@@ -125,7 +126,7 @@ class FakeCluster:
             new["metadata"]["managedFields"] = [
                 {"manager": "stackgate", "operation": "Apply", "fieldsV1": {path: {} for path in sorted(mine)}}
             ]
-            new["metadata"].setdefault("uid", f"uid-{len(self.objects)}")
+            new["metadata"].setdefault("uid", f"uid-{self._version + 1}")
             if new != old and not dry_run:
                 self._written("apply", key[1], key[3])
                 self._version += 1
@@ -176,10 +177,15 @@ class FakeCluster:
             if key not in self.objects:
                 return False
             self.refuse("delete", self.objects[key])
-            assert not uid or self.objects[key]["metadata"]["uid"] == uid
+            meta = self.objects[key]["metadata"]
+            if uid and meta["uid"] != uid:
+                return False
             if not dry_run:
                 self._written("delete", kind, name)
-                del self.objects[key]
+                if meta.get("finalizers"):
+                    meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+                else:
+                    del self.objects[key]
             return True
 
     def names(self, kind: str) -> list[str]:

@@ -590,6 +590,198 @@ def test_a_leftover_that_is_being_deleted_is_not_deleted_again(cluster):
     assert not outcome.changed
 
 
+# -- Jobs that failed for good ------------------------------------------------------------------------------------
+
+JOB = ("batch/v1", "Job", "ns", "setup")
+DEADLINE = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "Job was active longer than specified deadline"}
+
+
+def job(command="setup"):
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "setup"}, "spec": {"template": {"command": command}}}
+
+
+def ended(cluster, *conditions, **meta):
+    """The controller's word on the Job; its uid."""
+    cluster.objects[JOB].update(status={"conditions": list(conditions)})
+    cluster.objects[JOB]["metadata"].update(meta)
+    return cluster.objects[JOB]["metadata"]["uid"]
+
+
+def fix_template(cluster, refusals_recorded):
+    """From now on the cluster refuses to change a Job's template, as a real one does."""
+
+    def refuse(verb, document):
+        live = cluster.objects.get(JOB)
+        if verb == "apply" and document["kind"] == "Job" and live and live["spec"]["template"] != document["spec"]["template"]:
+            raise ApiError("apply", 422, refusals_recorded["job_template"]["body"])
+
+    cluster.refuse = refuse
+
+
+def test_a_job_that_failed_for_good_is_deleted_and_made_anew(cluster):
+    apply(cluster, config("a"), job())
+    old = ended(cluster, {"type": "FailureTarget", "status": "True"}, DEADLINE)
+    cluster.writes.clear()
+    foretold = apply(cluster, config("a"), job(), check=True)
+    assert cluster.writes == []
+    done = apply(cluster, config("a"), job())
+    assert cluster.writes == [("delete", "Job", "setup"), ("apply", "Job", "setup")]
+    assert actions(foretold) == actions(done)
+    assert actions(done)["Job/setup"] == "recreated"
+    assert foretold.changed
+    assert done.changed
+    (shown,) = done.diff()
+    assert foretold.diff() == [shown]
+    assert shown["before_header"] == shown["after_header"] == "Job/setup"
+    assert "reason: DeadlineExceeded" in shown["before"]
+    assert "status" not in shown["after"]
+    assert cluster.objects[JOB]["metadata"]["uid"] != old
+    assert "status" not in cluster.objects[JOB]
+    assert not apply(cluster, config("a"), job()).changed
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        [],
+        [{"type": "Complete", "status": "True"}],
+        [{**DEADLINE, "status": "False"}],
+        [{**DEADLINE, "type": "FailureTarget"}],
+        [{"type": "Suspended", "status": "True"}],
+    ],
+)
+def test_any_other_job_is_left_as_it_is(cluster, conditions):
+    apply(cluster, job())
+    ended(cluster, *conditions)
+    cluster.writes.clear()
+    assert not apply(cluster, job()).changed
+    assert cluster.writes == []
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind"), [("apps/v1", "Deployment"), ("batch/v1", "CronJob"), ("batch.volcano.sh/v1alpha1", "Job")]
+)
+def test_a_failed_condition_of_another_kind_means_nothing(cluster, api_version, kind):
+    cluster.kinds[(api_version, kind)] = True
+    body = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "a"}, "spec": {"x": 1}}
+    apply(cluster, body)
+    cluster.objects[(api_version, kind, "ns", "a")]["status"] = {"conditions": [DEADLINE]}
+    assert not apply(cluster, body).changed
+
+
+@pytest.mark.parametrize("command", ["setup", "repaired"])
+def test_killed_while_a_job_is_made_anew_the_next_run_converges(cluster, killed, refusals_recorded, command):
+    fix_template(cluster, refusals_recorded)
+    apply(cluster, config("a"), job())
+    ended(cluster, DEADLINE)
+    start = copy.deepcopy(cluster.objects)
+    for lives in range(5):
+        cluster.objects = copy.deepcopy(start)
+        cluster.lives = lives
+        try:
+            apply(cluster, config("a"), job(command), threads=1)
+            break
+        except killed:
+            pass
+        cluster.lives = None
+        outcome = apply(cluster, config("a"), job(command))
+        assert actions(outcome)["Job/setup"] == ("recreated" if lives == 0 else "created")
+        assert cluster.objects[JOB]["spec"]["template"] == {"command": command}
+        assert "status" not in cluster.objects[JOB]
+        assert not apply(cluster, config("a"), job(command)).changed
+    assert lives == 2
+    cluster.lives = None
+
+
+def test_a_failed_job_is_made_anew_from_a_template_that_differs(cluster, refusals_recorded):
+    """A live Job's template cannot change, but it is not this Job that gets it."""
+    fix_template(cluster, refusals_recorded)
+    apply(cluster, job())
+    with pytest.raises(engine.Refused, match="kubectl delete job setup") as caught:
+        apply(cluster, job("repaired"))
+    assert "nothing was changed" in caught.value.seen
+    ended(cluster, DEADLINE)
+    foretold = apply(cluster, job("repaired"), check=True)
+    done = apply(cluster, job("repaired"))
+    assert actions(foretold) == actions(done)
+    assert actions(done)["Job/setup"] == "recreated"
+    assert foretold.diff() == done.diff()
+    assert "command: repaired" in done.diff()[0]["after"]
+    assert not apply(cluster, job("repaired")).changed
+
+
+def test_what_else_is_wrong_with_a_failed_jobs_template_is_refused_before_it_is_deleted(cluster, refusals_recorded):
+    apply(cluster, job())
+    ended(cluster, DEADLINE)
+    both = copy.deepcopy(refusals_recorded["job_template"]["body"])
+    both["details"]["causes"].append({"field": "spec.backoffLimit", "message": "must be greater than or equal to 0", "reason": "x"})
+
+    def refuse(verb, document):
+        if verb == "apply" and document["kind"] == "Job":
+            raise ApiError("apply", 422, both)
+
+    cluster.refuse = refuse
+    cluster.writes.clear()
+    with pytest.raises(engine.Refused, match=r"spec\.backoffLimit"):
+        apply(cluster, job("repaired"))
+    assert cluster.writes == []
+
+
+def test_without_the_right_to_delete_the_failed_job_nothing_changes(cluster):
+    apply(cluster, job())
+    ended(cluster, DEADLINE)
+
+    def refuse(verb, document):
+        if verb == "delete":
+            message = 'jobs is forbidden: User "jane" cannot delete resource "jobs" in API group "batch" in the namespace "ns"'
+            raise ApiError("delete", 403, {"reason": "Forbidden", "message": message})
+
+    cluster.refuse = refuse
+    cluster.writes.clear()
+    with pytest.raises(engine.Refused, match=r"delete jobs\.batch in namespace ns"):
+        apply(cluster, job(), config("a"))
+    assert cluster.writes == []
+
+
+def test_the_end_of_a_failed_job_is_waited_for(cluster, monkeypatch):
+    apply(cluster, job())
+    ended(cluster, DEADLINE, finalizers=["x/y"])
+    with pytest.raises(StackgateError, match="finalizers: x/y"):
+        apply(cluster, job(), timeout=-1.0)
+    monkeypatch.setattr(engine.time, "sleep", lambda seconds: cluster.objects.pop(JOB))
+    assert actions(apply(cluster, job(), timeout=5.0))["Job/setup"] == "created"  # it was on its way out already
+    ended(cluster, DEADLINE, finalizers=["x/y"])
+    assert actions(apply(cluster, job(), timeout=5.0))["Job/setup"] == "recreated"
+    assert "status" not in cluster.objects[JOB]
+
+
+def test_a_job_on_its_way_out_gives_way_to_one_with_another_template(cluster, refusals_recorded, monkeypatch):
+    fix_template(cluster, refusals_recorded)
+    apply(cluster, job())
+    ended(cluster, deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["x/y"])
+    monkeypatch.setattr(engine.time, "sleep", lambda seconds: cluster.objects.pop(JOB))
+    assert actions(apply(cluster, job("repaired"), timeout=5.0))["Job/setup"] == "created"
+    assert cluster.objects[JOB]["spec"]["template"] == {"command": "repaired"}
+
+
+def test_a_job_that_another_run_made_anew_is_not_deleted(cluster):
+    apply(cluster, job())
+    ended(cluster, DEADLINE)
+    others = []
+
+    def overtaken(verb, document):
+        """Another run does the same, between this one's plan and its deletion."""
+        if verb == "delete":
+            others.append("")
+            if len(others) == 2:  # the first is the rehearsal
+                cluster.objects.pop(JOB)
+                others.append(cluster.apply(wanted(cluster, [job()])[0].body)["metadata"]["uid"])
+
+    cluster.refuse = overtaken
+    apply(cluster, job())
+    assert cluster.objects[JOB]["metadata"]["uid"] == others[-1] != ""
+
+
 # -- kinds that the manifest defines -----------------------------------------------------------------------------
 
 CRD = {
