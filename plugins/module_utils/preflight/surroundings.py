@@ -35,7 +35,8 @@ NEEDED_RIGHTS: dict[str, tuple[Right, ...]] = {
         Right("", "serviceaccounts", WRITE),
         Right("", "pods", ("get", "list")),
         Right("", "pods/log", ("get",)),
-        Right("", "pods/portforward", ("create",)),
+        # The API server asks for both: the upgrade to a websocket is a GET that may do what a POST does.
+        Right("", "pods/portforward", ("get", "create")),
         Right("", "events", ("list",)),
         Right("apps", "deployments", WRITE),
         Right("apps", "replicasets", ("list",)),
