@@ -180,7 +180,7 @@ class Cluster:
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise StackgateError(
-                f"the API server at {self.address} answers", _root_cause(error), "check that the cluster runs and can be reached from here"
+                f"the API server at {self.address} answers", root_cause(error), "check that the cluster runs and can be reached from here"
             ) from error
         if not 200 <= answer.status < 300:
             raise ApiError(doing, answer.status, _status_body(answer.data))
@@ -334,9 +334,10 @@ def _status_body(body: Any) -> dict[str, Any]:
         return {"message": str(body).strip()}
 
 
-def _root_cause(error: BaseException) -> str:
+def root_cause(error: BaseException) -> str:
     """The innermost reason of a wrapped connection error, which is the one that helps."""
     reason: Any = getattr(error, "reason", None)
     while isinstance(reason, BaseException) and getattr(reason, "reason", None):
         reason = getattr(reason, "reason", None)
-    return str(reason or error)
+    # urllib3 begins with the connection object: "HTTPSConnection(host=..., port=...): Failed to establish ..."
+    return str(reason or error).rpartition("): ")[2]

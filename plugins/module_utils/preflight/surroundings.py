@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import ApiError, Cluster
+from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import ApiError, Cluster, root_cause
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.preflight.inputs import Problem, did_you_mean
 
@@ -175,7 +175,7 @@ def registry_problems(registry: str, tls: bool, timeout: float = 5.0) -> list[Pr
         return [
             Problem(
                 f"the image registry answers at {url}",
-                f"{getattr(error, 'reason', None) or error} (waited up to {timeout:.0f} s)",
+                f"{root_cause(error)} (waited up to {timeout:.0f} s)",
                 "check stackgate_registry and stackgate_registry_tls; `make cluster` starts the embedded cluster's registry",
             )
         ]

@@ -126,3 +126,4 @@ def test_a_registry_that_does_not_listen():
         port = unused.getsockname()[1]
     (problem,) = surroundings.registry_problems(f"127.0.0.1:{port}/path", tls=False, timeout=1.0)
     assert f"http://127.0.0.1:{port}/v2/" in problem.expected
+    assert problem.seen == "Failed to establish a new connection: [Errno 111] Connection refused (waited up to 1 s)"
