@@ -54,6 +54,8 @@ class ActionModule(StackgateAction):
         specs = _role_specs()
         known = [name for stage in task_vars.get("stackgate_stage_components", {}).values() for name in stage]
         problems = inputs.unknown_components(stack, components, known or specs)
+        stages = ["images", "verify", *task_vars.get("stackgate_stage_components", {})]
+        problems += inputs.unknown_tags(task_vars.get("ansible_run_tags", []), [*stages, *known])
         written = [name for name in task_vars if not name.startswith("_")]
         problems += inputs.misspelt(written, {**specs, "stackgate": _shared_variables()})
         for role, spec in specs.items():

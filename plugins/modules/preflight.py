@@ -10,7 +10,7 @@ version_added: 0.1.0
 author:
   - The stackgate authors (@stackgate)
 description:
-  - Checks what the user wrote (component names, misspelt variables, types and choices of each role's argument specs, replica
+  - Checks what the user wrote (component names, tags, misspelt variables, types and choices of each role's argument specs, replica
     counts, host names claimed twice) and where the stack is to live (kubeconfig, context, API server, rights in the namespace,
     storage classes, ingress class, registry).
   - Reads only. Everything that is wrong is reported at once, each with what was expected, what was seen and what to try.

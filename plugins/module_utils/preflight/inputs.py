@@ -14,6 +14,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 # What every role's variables may hold beside its documented options: data of the role itself (vars/main.yml).
 ROLE_DATA_SUFFIXES = ("_gate",)
+# Tags that mean something to Ansible itself.
+ANSIBLE_TAGS = {"all", "always", "never", "tagged", "untagged"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,18 @@ def unknown_components(stack: str, components: Iterable[str], known: Iterable[st
         Problem("each of stack_components is a component", f"{name!r}", did_you_mean(name, known))
         for name in components
         if name not in known
+    ]
+
+
+def unknown_tags(tags: Iterable[str], known: Iterable[str]) -> list[Problem]:
+    """Tags that select nothing: Ansible runs nothing for them and calls that a success."""
+    known = set(known) | ANSIBLE_TAGS
+    return [
+        Problem(
+            "each of --tags is a stage or a component", f"{tag!r}", f"{did_you_mean(tag, known - ANSIBLE_TAGS)}; docs/tags.md explains them"
+        )
+        for tag in tags
+        if tag not in known
     ]
 
 

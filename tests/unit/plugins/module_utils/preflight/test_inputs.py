@@ -26,6 +26,12 @@ def test_an_instance_without_components_is_in_no_stack():
     assert "wesago" in problem.seen
 
 
+def test_a_misspelt_tag_gets_its_nearest_name():
+    (problem,) = inputs.unknown_tags(["ngnix", "data", "all", "always"], ["nginx", "data"])
+    assert problem.seen == "'ngnix'"
+    assert "did you mean nginx?" in problem.hint
+
+
 def test_a_misspelt_variable_gets_its_nearest_name():
     (problem,) = inputs.misspelt(["redis_replcas", "redis_port", "other"], {"redis": SPEC})
     assert "'redis_replcas'" in problem.seen
