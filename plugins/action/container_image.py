@@ -12,18 +12,12 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.errors import Stackg
 from ansible_collections.stackgate.k3s.plugins.module_utils.images import delivery
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.builder import Builder, Outcome
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.context import Catalogue, External, Image
-from ansible_collections.stackgate.k3s.plugins.module_utils.images.registry import Registry, parse_address
+from ansible_collections.stackgate.k3s.plugins.plugin_utils import registry
 from ansible_collections.stackgate.k3s.plugins.plugin_utils.action import StackgateAction
 
 # Options that fall back to a variable: {option: (variable, value when neither is given)}.
-FALLBACKS: dict[str, tuple[str, Any]] = {
-    "registry": ("stackgate_registry", ""),
-    "registry_url": ("stackgate_registry_url", ""),
-    "registry_tls": ("stackgate_registry_tls", None),
-    "registry_username": ("stackgate_registry_username", ""),
-    "registry_password": ("stackgate_registry_password", ""),
-    "registry_ca_cert": ("stackgate_registry_ca_cert", ""),
-    "registry_validate_certs": ("stackgate_registry_validate_certs", True),
+FALLBACKS: registry.Fallbacks = {
+    **registry.REGISTRY,
     "images_dirs": ("stackgate_images_dirs", []),
     "arguments": ("stackgate_image_arguments", {}),
     "bases": ("stackgate_image_bases", {}),
@@ -38,7 +32,7 @@ class ActionModule(StackgateAction):
 
     def execute(self, options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Ask the registry, and (but in check mode) build what it lacks."""
-        options = self._with_variables(options, task_vars)
+        options = registry.with_variables(options, FALLBACKS, task_vars, self._templar.template)
         name, listed = options["name"], options["images"]
         if (name is None) == (listed is None):
             raise StackgateError("either name or images", "both" if name else "neither", "give one of them")
@@ -46,10 +40,10 @@ class ActionModule(StackgateAction):
             raise StackgateError("a registry to ask and to push to", "none is named", "set stackgate_registry: host[:port][/path]")
         catalogue = Catalogue(options["images_dirs"], options["arguments"], options["bases"])
         wanted = [(item, catalogue.get(item)) for item in dict.fromkeys([name] if listed is None else listed)]
-        registry = self._registry(options)
-        registry.wait(options["timeout"])
-        plan = delivery.plan(wanted, registry)
-        builder = Builder(Path(options["cache_dir"]).expanduser() / "buildah", registry, apt_sources=options["apt_sources"])
+        asked = registry.client(options)
+        asked.wait(options["timeout"])
+        plan = delivery.plan(wanted, asked)
+        builder = Builder(Path(options["cache_dir"]).expanduser() / "buildah", asked, apt_sources=options["apt_sources"])
         result: dict[str, Any] = {
             "changed": bool(plan.missing),
             "missing": [image.name for image in plan.missing],
@@ -66,29 +60,10 @@ class ActionModule(StackgateAction):
             result.update({key: result["images"][0][key] for key in ("image", "digest", "built")})
         return result
 
-    def _with_variables(self, options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        """The options, those not given taken from their variables."""
-        filled = dict(options)
-        for option, (variable, default) in FALLBACKS.items():
-            if filled.get(option) is None:
-                value = self._templar.template(task_vars[variable]) if variable in task_vars else None
-                filled[option] = default if value in (None, "") else value
-        return filled
-
     @staticmethod
-    def _registry(options: dict[str, Any]) -> Registry:
-        return Registry(
-            parse_address(options["registry"], options["registry_url"], options["registry_tls"]),
-            username=options["registry_username"],
-            password=options["registry_password"],
-            ca_cert=options["registry_ca_cert"],
-            validate_certs=options["registry_validate_certs"],
-        )
-
-    @staticmethod
-    def _difference(builder: Builder, image: Image, registry: str) -> dict[str, str]:
+    def _difference(builder: Builder, image: Image, prefix: str) -> dict[str, str]:
         before = builder.previous(image.name)
-        after = image.reference(registry)
+        after = image.reference(prefix)
         return {
             "before_header": f"image {image.name}",
             "after_header": f"image {image.name}",
@@ -98,7 +73,7 @@ class ActionModule(StackgateAction):
 
 
 def outcomes(
-    wanted: list[tuple[str, Image | External]], plan: delivery.Plan, done: dict[str, Outcome], registry: str
+    wanted: list[tuple[str, Image | External]], plan: delivery.Plan, done: dict[str, Outcome], prefix: str
 ) -> list[dict[str, Any]]:
     """The result's list: the wanted images in their order, then the bases that had to be built for them."""
     found = []
@@ -110,6 +85,6 @@ def outcomes(
         else:
             key = delivery.key(image)
             outcome = done.get(key) or Outcome(name, "", plan.present.get(key, ""), built=False)
-            outcome = Outcome(name, image.reference(registry), outcome.digest, outcome.built, round(outcome.seconds, 1))
+            outcome = Outcome(name, image.reference(prefix), outcome.digest, outcome.built, round(outcome.seconds, 1))
         found.append(asdict(outcome))
     return found

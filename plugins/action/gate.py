@@ -12,19 +12,10 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.gates import _protoc
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._fields import FieldErrors
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._runner import Runner, Threads
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._view import Session, View
-from ansible_collections.stackgate.k3s.plugins.module_utils.images.registry import Registry, parse_address
+from ansible_collections.stackgate.k3s.plugins.module_utils.images.registry import Registry
 from ansible_collections.stackgate.k3s.plugins.plugin_utils.action import StackgateAction
+from ansible_collections.stackgate.k3s.plugins.plugin_utils.registry import REGISTRY, client, with_variables
 
-# Option -> (variable that it falls back to, value when neither is given): the same as container_image's.
-REGISTRY: dict[str, tuple[str, Any]] = {
-    "registry": ("stackgate_registry", ""),
-    "registry_url": ("stackgate_registry_url", ""),
-    "registry_tls": ("stackgate_registry_tls", None),
-    "registry_username": ("stackgate_registry_username", ""),
-    "registry_password": ("stackgate_registry_password", ""),
-    "registry_ca_cert": ("stackgate_registry_ca_cert", ""),
-    "registry_validate_certs": ("stackgate_registry_validate_certs", True),
-}
 # Seconds for one question to the registry: the gate goes on asking.
 REGISTRY_PATIENCE = 5.0
 
@@ -72,23 +63,11 @@ class ActionModule(StackgateAction):
 
     def _registry(self, options: dict[str, Any], task_vars: dict[str, Any]) -> tuple[str, Callable[[str], str] | None]:
         """The registry part of our images' references, and how to ask for a digest there; ("", None) without a registry."""
-        given = {}
-        for option, (variable, default) in REGISTRY.items():
-            value = options[option]
-            if value is None and variable in task_vars:
-                value = self._templar.template(task_vars[variable])
-            given[option] = default if value in (None, "") else value
+        given = with_variables(options, REGISTRY, task_vars, self._templar.template)
         prefix = str(given["registry"]).strip("/")
         if not prefix:
             return "", None
-        asked = Registry(
-            parse_address(prefix, given["registry_url"], given["registry_tls"]),
-            username=given["registry_username"],
-            password=given["registry_password"],
-            ca_cert=given["registry_ca_cert"],
-            validate_certs=given["registry_validate_certs"],
-            timeout=REGISTRY_PATIENCE,
-        )
+        asked = client({**given, "registry": prefix}, timeout=REGISTRY_PATIENCE)
         return prefix, lambda image: digest(asked, prefix, image)
 
 

@@ -21,6 +21,7 @@ author:
   - The stackgate authors (@stackgate)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - stackgate.k3s.registry
 options:
   name:
     description:
@@ -31,37 +32,6 @@ options:
       - The images to build, each once, after their bases. An empty list only asks whether the registry answers.
     type: list
     elements: str
-  registry:
-    description:
-      - The registry, as in the image's reference, as C(host[:port][/path]).
-      - The default is the variable C(stackgate_registry).
-    type: str
-  registry_url:
-    description:
-      - Where this machine reaches the registry, as C([http://|https://]host[:port]), when that is not what its name says.
-      - The default is the variable C(stackgate_registry_url), then O(registry).
-    type: str
-  registry_tls:
-    description:
-      - Whether the registry speaks TLS. A scheme in O(registry_url) wins over it.
-      - The default is the variable C(stackgate_registry_tls), then no for a host on a local network and yes for any other.
-    type: bool
-  registry_username:
-    description:
-      - User name at the registry. The default is the variable C(stackgate_registry_username), then none.
-    type: str
-  registry_password:
-    description:
-      - Password at the registry. The default is the variable C(stackgate_registry_password), then none.
-    type: str
-  registry_ca_cert:
-    description:
-      - File with the certificates to trust. The default is the variable C(stackgate_registry_ca_cert), then the system's.
-    type: path
-  registry_validate_certs:
-    description:
-      - Whether the registry's certificate is checked. The default is the variable C(stackgate_registry_validate_certs), then yes.
-    type: bool
   images_dirs:
     description:
       - Directories of images, searched in this order before the collection's own.

@@ -18,6 +18,7 @@ description:
   - Runs in ansible's own process. C(docs/gates.md) explains each kind and the rules behind it.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - stackgate.k3s.registry
 attributes:
   check_mode:
     description: Asks each condition once and reports in O(ignore:holds) what it saw; never waits, never fails. A C(journey) does not begin.
@@ -83,37 +84,6 @@ options:
     description: Seconds after which a pod that fits on no node is a failure. More where nodes are made on demand.
     type: float
     default: 60
-  registry:
-    description:
-      - The registry, as in the image's reference, as C(host[:port][/path]). Images under it are compared by digest.
-      - The default is the variable C(stackgate_registry), then none.
-    type: str
-  registry_url:
-    description:
-      - Where this machine reaches the registry, as C([http://|https://]host[:port]), when that is not what its name says.
-      - The default is the variable C(stackgate_registry_url), then O(registry).
-    type: str
-  registry_tls:
-    description:
-      - Whether the registry speaks TLS. A scheme in O(registry_url) wins over it.
-      - The default is the variable C(stackgate_registry_tls), then no for a host on a local network and yes for any other.
-    type: bool
-  registry_username:
-    description:
-      - User name at the registry. The default is the variable C(stackgate_registry_username), then none.
-    type: str
-  registry_password:
-    description:
-      - Password at the registry. The default is the variable C(stackgate_registry_password), then none.
-    type: str
-  registry_ca_cert:
-    description:
-      - File with the certificates to trust. The default is the variable C(stackgate_registry_ca_cert), then the system's.
-    type: path
-  registry_validate_certs:
-    description:
-      - Whether the registry's certificate is checked. The default is the variable C(stackgate_registry_validate_certs), then yes.
-    type: bool
 """
 
 EXAMPLES = r"""

@@ -18,6 +18,7 @@ author:
   - The stackgate authors (@stackgate)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - stackgate.k3s.component
 options:
   name:
     description:
@@ -34,16 +35,6 @@ options:
       - The component that the Secret belongs to. Becomes the label C(app.kubernetes.io/component).
     type: str
     required: true
-  instance:
-    description:
-      - The deployment that the component belongs to. Becomes the label C(app.kubernetes.io/instance).
-      - The default is the inventory host name.
-    type: str
-  part_of:
-    description:
-      - The stack that the component belongs to. Becomes the label C(app.kubernetes.io/part-of).
-      - The default is O(instance).
-    type: str
   type:
     description:
       - Type of the Secret. It cannot be changed later.

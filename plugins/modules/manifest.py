@@ -22,6 +22,7 @@ author:
   - The stackgate authors (@stackgate)
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - stackgate.k3s.component
 options:
   template:
     description:
@@ -43,16 +44,6 @@ options:
       - Becomes the label C(app.kubernetes.io/component) of each object that does not set it.
     type: str
     required: true
-  instance:
-    description:
-      - The deployment that the component belongs to. Becomes the label C(app.kubernetes.io/instance).
-      - The default is the inventory host name.
-    type: str
-  part_of:
-    description:
-      - The stack that the component belongs to. Becomes the label C(app.kubernetes.io/part-of).
-      - The default is O(instance).
-    type: str
   state:
     description:
       - V(present) applies, V(absent) deletes every object of the component. Neither waits for pods to start or to end.

@@ -21,7 +21,7 @@ from ansible.utils.display import Display
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import Cluster
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 
-MODULES = "ansible_collections.stackgate.k3s.plugins.modules"
+PLUGINS = "ansible_collections.stackgate.k3s.plugins"
 # The keys of a documented option that an argument spec knows, too.
 SPEC_KEYS = ("type", "elements", "default", "choices", "required", "no_log", "aliases", "options", "mutually_exclusive")
 
@@ -44,8 +44,13 @@ def documented_spec(name: str) -> tuple[dict[str, Any], frozenset[str]]:
     """The argument spec of a documented module, and which of its options are connection options."""
     from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-    documentation = yaml.safe_load(importlib.import_module(f"{MODULES}.{name}").DOCUMENTATION)
+    documentation = yaml.safe_load(importlib.import_module(f"{PLUGINS}.modules.{name}").DOCUMENTATION)
     spec = _spec(documentation.get("options") or {})
+    for fragment in documentation.get("extends_documentation_fragment") or []:
+        collection, _dot, shared = fragment.rpartition(".")
+        if collection == "stackgate.k3s":  # kubernetes.core gives its connection options as a spec
+            module = importlib.import_module(f"{PLUGINS}.doc_fragments.{shared}")
+            spec.update(_spec(yaml.safe_load(module.ModuleDocFragment.DOCUMENTATION)["options"]))
     return {**AUTH_ARG_SPEC, **spec}, frozenset(AUTH_ARG_SPEC)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.stackgate.k3s.plugins.action import container_image
+from ansible_collections.stackgate.k3s.plugins.plugin_utils import registry
 from ansible_collections.stackgate.k3s.plugins.action.container_image import ActionModule, outcomes
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.images import delivery
@@ -53,7 +54,7 @@ class FakeRegistry:
 @pytest.fixture
 def action(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """The action in check mode, with a registry that has every image but nginx."""
-    monkeypatch.setattr(container_image, "Registry", FakeRegistry)
+    monkeypatch.setattr(registry, "Registry", FakeRegistry)
     made = ActionModule.__new__(ActionModule)
     made._task = SimpleNamespace(check_mode=True, diff=True, args={})
     made._templar = SimpleNamespace(template=lambda value: f"templated-{value}" if value == "variable:1" else value)
