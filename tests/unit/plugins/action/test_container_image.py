@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.stackgate.k3s.plugins.action import container_image
-from ansible_collections.stackgate.k3s.plugins.plugin_utils import registry
 from ansible_collections.stackgate.k3s.plugins.action.container_image import ActionModule, outcomes
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.images import delivery
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.builder import Outcome
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.context import External, Image
+from ansible_collections.stackgate.k3s.plugins.plugin_utils import registry
 from ansible_collections.stackgate.k3s.plugins.plugin_utils.action import documented_spec
 
 
