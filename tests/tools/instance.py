@@ -120,12 +120,13 @@ class Instance:
         """A fingerprint of every object in the namespace, by Kind/name: it changes when somebody writes to the object.
 
         What the cluster itself reports in `status` is left out, so that a probe that fails on a busy machine is no change;
-        who wrote when is kept (managedFields of those who do not write a status).
+        who wrote when is kept (managedFields of those who do not write a status). What is on its way out is not there.
         """
         return {
             f"{kind}/{item['metadata']['name']}": fingerprint(item)
             for api_version, kind in KINDS
             for item in self.objects(api_version, kind)
+            if not item["metadata"].get("deletionTimestamp")
         }
 
     def pods(self, selector: str = "") -> list[dict[str, Any]]:

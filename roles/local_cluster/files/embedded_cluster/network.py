@@ -71,7 +71,8 @@ def ensure(settings: Settings) -> bool:
     links = _links(switch)
     if BRIDGE not in links:
         ip("link", "set", "lo", "up", namespace=switch)
-        ip("link", "add", BRIDGE, "type", "bridge", namespace=switch)
+        # A bridge without an address of its own takes that of one of its cables, and another one when that cable is pulled.
+        ip("link", "add", BRIDGE, "address", mac(settings.switch_ip), "type", "bridge", namespace=switch)
         made = True
     ip("addr", "replace", f"{settings.switch_ip}/{settings.network.prefixlen}", "dev", BRIDGE, namespace=switch)
     ip("link", "set", BRIDGE, "up", namespace=switch)
@@ -101,13 +102,22 @@ def _remember_namespace_directory(settings: Settings) -> None:
         (settings.run_dir / "owns-run-netns").touch()
 
 
+def mac(address: str) -> str:
+    """The hardware address that goes with an IPv4 address, locally administered.
+
+    Always the same one: after a node was switched off and on, its neighbours still know where to find it.
+    """
+    return "02:00:" + ipaddress.IPv4Address(address).packed.hex(":")
+
+
 def make_node(settings: Settings, number: int) -> None:
     """A fresh network namespace for the node, with its cable plugged into the switch."""
     namespace, name = settings.node_namespace(number), settings.node_name(number)
     remove_node(settings, number)
     ip("netns", "add", namespace)
     ip("link", "set", "lo", "up", namespace=namespace)
-    ip("link", "add", "eth0", "netns", namespace, "type", "veth", "peer", "name", name, "netns", settings.switch_namespace)
+    end = ("eth0", "address", mac(settings.node_ip(number)), "netns", namespace)
+    ip("link", "add", *end, "type", "veth", "peer", "name", name, "netns", settings.switch_namespace)
     ip("link", "set", name, "master", BRIDGE, "up", namespace=settings.switch_namespace)
     ip("addr", "add", f"{settings.node_ip(number)}/{settings.network.prefixlen}", "dev", "eth0", namespace=namespace)
     ip("link", "set", "eth0", "up", namespace=namespace)

@@ -210,6 +210,10 @@ def test_ranges_in_use(wanted, monkeypatch, route, taken):
         network.check(wanted)
 
 
+def test_hardware_addresses_follow_addresses():
+    assert network.mac("10.231.0.13") == "02:00:0a:e7:00:0d"
+
+
 # -- programs and packages --------------------------------------------------------------------------------------------
 
 
