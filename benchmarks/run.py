@@ -90,8 +90,8 @@ def second_delivery() -> float:
 
 
 def cluster_from_cached_programs() -> float:
-    run(["make", "cluster-down"])
-    return run(["make", "cluster"])
+    run(["make", "cluster-down", "ARGS="])
+    return run(["make", "cluster", "ARGS="])
 
 
 @contextmanager
@@ -106,12 +106,12 @@ def empty_cache() -> Iterator[dict[str, str]]:
 
 def cold_up() -> float:
     """Everything from nothing: what a new user waits for."""
-    run(["make", "cluster-down"])
+    run(["make", "cluster-down", "ARGS="])
     with empty_cache() as environment:
         try:
-            return run(["make", "up"], environment)
+            return run(["make", "up", "ARGS="], environment)
         finally:
-            run(["make", "cluster-down"], environment)
+            run(["make", "cluster-down", "ARGS="], environment)
 
 
 def beside(script: str, contestant: str) -> Callable[[], float]:
