@@ -13,6 +13,7 @@ from ansible.errors import AnsibleError
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.preflight import inputs, surroundings
+from ansible_collections.stackgate.k3s.plugins.plugin_utils import registry
 from ansible_collections.stackgate.k3s.plugins.plugin_utils.action import StackgateAction
 
 COLLECTION = Path(__file__).resolve().parents[2]
@@ -39,8 +40,7 @@ class ActionModule(StackgateAction):
                 missing_classes, warnings = surroundings.class_problems(cluster, options["storage_classes"], options["ingress_class"])
                 connection += missing_classes
         problems += connection
-        if options["registry"]:
-            problems += surroundings.registry_problems(options["registry"], options["registry_tls"])
+        problems += self._registry_problems(options, task_vars)
         if problems:
             count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
             raise StackgateError(
@@ -48,6 +48,17 @@ class ActionModule(StackgateAction):
                 f"{count}; nothing has been changed\n" + "\n".join(map(str, problems)),
             )
         return {"changed": False, "warnings": warnings, "msg": "nothing stands in the way"}
+
+    def _registry_problems(self, options: dict[str, Any], task_vars: dict[str, Any]) -> list[inputs.Problem]:
+        """A registry that does not answer or refuses the login; nothing where none is named."""
+        options = registry.with_variables(options, registry.REGISTRY, task_vars, self._templar.template)
+        if not options["registry"]:
+            return []
+        try:
+            registry.client(options).wait(options["registry_timeout"])
+        except StackgateError as error:
+            return [inputs.Problem(error.expected, error.seen, error.hint)]
+        return []
 
     def _input_problems(self, components: list[str], task_vars: dict[str, Any]) -> list[inputs.Problem]:
         stack = str(task_vars.get("inventory_hostname", ""))

@@ -76,6 +76,16 @@ class Cluster:
         # Seconds by which the server's clock is ahead of ours, to a second; timestamps in objects are compared with it.
         self.clock_offset = 0.0
 
+    @staticmethod
+    def forget_credentials() -> None:
+        """Delete the files that the client library wrote a kubeconfig's certificates and keys to; no connection is made afterwards.
+
+        It does so itself when a process ends in order, which Ansible's workers do not.
+        """
+        from kubernetes.config import kube_config
+
+        kube_config._cleanup_temp_files()  # pylint: disable=protected-access
+
     @property
     def address(self) -> str:
         """The API server's URL."""

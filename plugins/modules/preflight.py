@@ -16,6 +16,7 @@ description:
   - Reads only. Everything that is wrong is reported at once, each with what was expected, what was seen and what to try.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - stackgate.k3s.registry
 attributes:
   check_mode:
     description: Changes nothing in either mode.
@@ -42,14 +43,10 @@ options:
     description: The IngressClass that must exist; empty for none.
     type: str
     default: ''
-  registry:
-    description: Registry (host:port, with or without a path) that must answer; empty for none.
-    type: str
-    default: ''
-  registry_tls:
-    description: Whether the registry is spoken to over TLS.
-    type: bool
-    default: true
+  registry_timeout:
+    description: Seconds that the registry may take to answer, when it is just being started.
+    type: float
+    default: 10
 """
 
 EXAMPLES = r"""

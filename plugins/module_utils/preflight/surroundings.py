@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Judges where the stack is to live: kubeconfig, API server, rights, classes, registry. Reads only."""
+"""Judges where the stack is to live: kubeconfig, API server, rights, classes. Reads only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import ApiError, Cluster, root_cause
+from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import ApiError, Cluster
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.preflight.inputs import Problem, did_you_mean
 
@@ -161,22 +161,3 @@ def class_problems(cluster: Cluster, storage_classes: Iterable[str], ingress_cla
             if name not in known
         ]
     return problems, warnings
-
-
-def registry_problems(registry: str, tls: bool, timeout: float = 5.0) -> list[Problem]:
-    """A registry that does not answer. Any HTTP answer counts: one that wants a login is there."""
-    import urllib3
-
-    host = registry.split("/", 1)[0]
-    url = f"{'https' if tls else 'http'}://{host}/v2/"
-    try:
-        urllib3.PoolManager(retries=False, timeout=timeout).request("GET", url)
-    except urllib3.exceptions.HTTPError as error:
-        return [
-            Problem(
-                f"the image registry answers at {url}",
-                f"{root_cause(error)} (waited up to {timeout:.0f} s)",
-                "check stackgate_registry and stackgate_registry_tls; `make cluster` starts the embedded cluster's registry",
-            )
-        ]
-    return []
