@@ -17,13 +17,7 @@ description:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - stackgate.k3s.registry
-attributes:
-  check_mode:
-    description: Changes nothing in either mode.
-    support: full
-  diff_mode:
-    description: There is never a difference to show.
-    support: none
+  - stackgate.k3s.read_only
 options:
   namespace:
     description: The namespace that the stack will live in; the rights are asked for it.

@@ -16,13 +16,7 @@ description:
   - Runs in ansible's own process.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
-attributes:
-  check_mode:
-    description: Changes nothing in either mode.
-    support: full
-  diff_mode:
-    description: There is never a difference to show.
-    support: none
+  - stackgate.k3s.read_only
 options:
   names:
     description: Names of the Secrets.
