@@ -1,34 +1,36 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the server knows of one client connection."""
+"""What a member remembers about one connection."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any
 
 
 @dataclass
 class ConnectionState:
-    """One TCP connection, from accept to close.
+    """Made by the wire for each accepted connection."""
 
-    users: who is logged in, as {"user", "db"}. internal: logged in as __system, by the key file.
-    hello_ok: the client said helloOk, so errors say "primary", not "master" (recorded: 13).
-    """
-
-    id: int
-    peer: str
+    connection_id: int
+    # Address of the other end, without its port.
+    remote: str
+    # Of this end, as "address:port": what the client connected to.
+    local: str
+    # From a loopback address, or the member's own socket: the localhost exception needs it.
+    loopback: bool
+    # The client said helloOk: messages then say "not primary" instead of "not master" (recorded: 13).
     hello_ok: bool = False
-    handshaken: bool = False
-    client_metadata: Mapping[str, Any] | None = None
-    compression: list[str] = field(default_factory=list)
-    users: list[dict[str, str]] = field(default_factory=list)
+    # The request at hand came as OP_QUERY, and whether with the flag SecondaryOk.
+    op_query: bool = False
+    secondary_ok: bool = False
+    # A member of the set (key file), not a client.
     internal: bool = False
-    sasl: Any = None
-
-    @property
-    def loopback(self) -> bool:
-        """Whether the client is on the server's own machine."""
-        return ip_address(self.peer).is_loopback
+    # The client document of the first hello; a second one is an error.
+    client: dict[str, Any] | None = None
+    # Belongs to auth.py.
+    auth: Any = None
+    # Open cursors: id -> the documents still to be sent.
+    cursors: dict[int, Any] = field(default_factory=dict)
+    # The optime of the last write of this connection: what getLastError-like waits refer to.
+    last_write: Any = None
