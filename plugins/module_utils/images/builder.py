@@ -17,23 +17,21 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
-from ansible_collections.stackgate.k3s.plugins.module_utils.images import apt, lending
+from ansible_collections.stackgate.k3s.plugins.module_utils.images import bootstrap, golang, lending
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.containerfile import Steps
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.context import CONTAINERFILE, PREFIX, External, Image, stage
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.process import Processes
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.registry import Registry
 
-# What a build needs on the PATH; mmdebstrap only for the base image.
+# What a build needs on the PATH, and what a builder of image.yml needs besides.
 TOOLS = ("buildah", "setpriv", "unshare")
-BOOTSTRAP_TOOLS = ("mmdebstrap",)
-# Bytes of memory that a bootstrap needs when it works in memory (55 s -> 30 s), and that must be free to do so.
-BOOTSTRAP_MEMORY = 1536 * 1024**2
+BUILDER_TOOLS = {"mmdebstrap": ("mmdebstrap",), "go": ("go",)}
 # Finished steps of failed builds are kept, as the next try begins with them; more than this many are too many.
 DANGLING = 40
 # Written inside the image, so that two builds of the same files differ in as little as possible.
@@ -95,6 +93,10 @@ class Builder:
     def _temporary(self) -> Path:
         return self.directory / "tmp"
 
+    @property
+    def _go_cache(self) -> Path:
+        return self.directory / "go"
+
     def log_path(self, image: Image) -> Path:
         """Where the whole output of an image's last build is kept."""
         return self.directory / "log" / f"{image.name}-{image.tag}.log"
@@ -112,8 +114,11 @@ class Builder:
             raise BuildError(
                 f"the programs {', '.join(missing)} are on the PATH ({names(images)} to build)",
                 "they are not",
-                "install them: apt-get install buildah mmdebstrap util-linux (the role image_build does)",
+                install_hint(missing, images),
             )
+        for image in images:
+            if image.builder == "go":
+                golang.check(image)
         self.directory.mkdir(parents=True, exist_ok=True)
         needed = sum(image.space for image in images)
         free = shutil.disk_usage(self.directory).free
@@ -127,8 +132,9 @@ class Builder:
     @staticmethod
     def missing_tools(images: Sequence[Image]) -> list[str]:
         """The programs that building these images needs and that are not on the PATH."""
-        bootstrap = any(image.builder == "mmdebstrap" for image in images)
-        return [tool for tool in (*TOOLS, *(BOOTSTRAP_TOOLS if bootstrap else ())) if not shutil.which(tool)]
+        builders = dict.fromkeys(image.builder for image in images)
+        wanted = (*TOOLS, *(tool for builder in builders for tool in BUILDER_TOOLS.get(builder, ())))
+        return [tool for tool in wanted if not shutil.which(tool)]
 
     # -- storage
 
@@ -164,6 +170,9 @@ class Builder:
                 self._clean({f"{image.name}:{image.tag}" for wanted in images for image in (wanted, *wanted.bases())})
         with locked(lock, exclusive=False):
             yield
+        with locked(lock, exclusive=True, wait=False) as alone:
+            if alone:
+                golang.trim(self._go_cache)
 
     def _clean(self, wanted: set[str]) -> None:
         """Remove half-built containers, temporary files, and older builds of an image (of each the newest stays)."""
@@ -241,7 +250,9 @@ class Builder:
             options = ["--build-arg", f"BASE={image.base.reference}", *(self._access(scratch) if ours else ())]
         if image.builder == "mmdebstrap":
             work.steps.begin("bootstrap of the base system")
-            self._run(image, work, bootstrap_command(image, context, scratch, sources, lending.apt_transport()), log)
+            self._run(image, work, bootstrap.command(image, context, scratch, sources, lending.apt_transport()), log)
+        elif image.builder == "go":
+            self._compile(image, work, context, log)
         for name, value in sorted(image.arguments.items()):
             options += ["--build-arg", f"{name}={value}"]
         work.steps.begin("start of the build")
@@ -256,6 +267,16 @@ class Builder:
             ),
             log,
         )  # fmt: skip
+
+    def _compile(self, image: Image, work: Work, context: Path, log: IO[str]) -> None:
+        """Have Go build the image's programs into its context."""
+        work.steps.begin("go build")
+        environment = golang.environment(self._go_cache, golang.machine_proxies())
+        progress = golang.Progress(work.steps.reach, work.steps.line)
+        command = golang.command(image, context)
+        self._run(image, work, command, log, on_line=progress, environment=environment, directory=context)
+        for path in (context / "bin", *(context / "bin").iterdir()):
+            path.chmod(0o755)  # whatever the umask
 
     def _fetch(self, base: Image, work: Work, scratch: Path, log: IO[str]) -> None:
         """Bring a base of ours into the storage."""
@@ -303,8 +324,20 @@ class Builder:
             options += ["--authfile", str(authfile)]
         return options
 
-    def _run(self, image: Image, work: Work, command: Sequence[str], log: IO[str]) -> None:
-        status = self.processes.stream(command, work.steps.line, log=log, environment=self._environment())
+    def _run(
+        self,
+        image: Image,
+        work: Work,
+        command: Sequence[str],
+        log: IO[str],
+        *,
+        on_line: Callable[[str], None] | None = None,
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+    ) -> None:
+        """Run a program of a build. Raises BuildError with its last lines when it fails."""
+        given = {**self._environment(), **(environment or {})}
+        status = self.processes.stream(command, on_line or work.steps.line, log=log, environment=given, directory=directory)
         if status != 0:
             raise BuildError(
                 f"the image {image.name} builds from {image.directory}",
@@ -351,46 +384,12 @@ def superseded(listed: Iterable[str], wanted: set[str], last: Mapping[str, str])
     return old
 
 
-def available_memory(meminfo: str) -> int:
-    """Bytes of memory that may be used, from the text of /proc/meminfo; 0 when it does not say."""
-    for line in meminfo.splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def bootstrap_command(image: Image, context: Path, scratch: Path, sources: Iterable[apt.Source], transport: Iterable[str]) -> list[str]:
-    """The command that makes `rootfs.tar` in the context: a Debian system of the image's suite, variant and packages.
-
-    It works in a memory file system when memory allows; that one is mounted in the build's own namespace and ends with it.
-    """
-    sources_file = scratch / "bootstrap.sources"
-    sources_file.write_text("\n".join(source.deb822() for source in sources))
-    work = scratch / "bootstrap"
-    work.mkdir()
-    with contextlib.suppress(OSError):
-        if available_memory(Path("/proc/meminfo").read_text()) > 2 * BOOTSTRAP_MEMORY:
-            # The size is a limit, not a reservation.
-            work_in_memory = f'mount -t tmpfs -o size={BOOTSTRAP_MEMORY},mode=755 tmpfs "{work}" || true; '
-            return [*_bootstrap(image, context, work, sources_file, transport, work_in_memory)]
-    return [*_bootstrap(image, context, work, sources_file, transport, "")]
-
-
-def _bootstrap(image: Image, context: Path, work: Path, sources_file: Path, transport: Iterable[str], before: str) -> Iterator[str]:
-    arguments = image.arguments
-    yield from ("sh", "-c", f'{before}TMPDIR="{work}" exec "$@"', "sh")
-    yield from ("mmdebstrap", "--mode=root", f"--variant={arguments.get('variant', 'minbase')}")
-    if arguments.get("packages"):
-        yield f"--include={','.join(arguments['packages'].replace(',', ' ').split())}"
-    if (context / "dpkg.cfg").is_file():
-        yield f"--dpkgopt={context / 'dpkg.cfg'}"
-    yield '--aptopt=Acquire::Languages "none"'
-    yield from (f"--aptopt={line}" for line in transport)
-    # Credentials of a mirror. Like the transport they are named in a file that the setup removes.
-    for option, place in (("netrc", apt.APT_ETC / "auth.conf"), ("netrcparts", apt.APT_ETC / "auth.conf.d")):
-        if place.exists():
-            yield f'--aptopt=Dir::Etc::{option} "{place}"'
-    yield "--dpkgopt=force-unsafe-io"
-    if (context / "setup").is_file():
-        yield f'--customize-hook="{context / "setup"}" "$1"'
-    yield from (arguments.get("suite", ""), str(context / "rootfs.tar"), str(sources_file))
+def install_hint(missing: Sequence[str], images: Iterable[Image]) -> str:
+    """How a machine gets the programs that it lacks."""
+    hints = []
+    if any(tool != "go" for tool in missing):
+        hints.append("apt-get install buildah mmdebstrap util-linux (the role image_build does)")
+    if "go" in missing:
+        wanted = names(image for image in images if image.builder == "go")
+        hints.append(f"install Go, or use images from elsewhere for {wanted}: stackgate_image_bases: {{<image>: <reference>}}")
+    return "; ".join(hints)

@@ -40,7 +40,7 @@ class Steps:
         phase = PHASE.match(text)
         status = STATUS.match(text)
         if phase:
-            self.current = phase["text"]
+            self.reach(phase["text"])
         if status:
             self.status = status["text"] or self.status
         elif text.strip():
@@ -49,6 +49,10 @@ class Steps:
     def begin(self, step: str) -> None:
         """A new step begins: what the one before said is no longer of interest."""
         self.current, self.tail = step, _blank()
+
+    def reach(self, place: str) -> None:
+        """The step goes on; what it said stays of interest."""
+        self.current = place
 
     def short(self) -> str:
         """The step in one line of the terminal."""

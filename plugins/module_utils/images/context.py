@@ -37,7 +37,7 @@ FORMAT = "stackgate-image-1"
 HASH_LENGTH = 16
 CONTAINERFILE = "Containerfile"
 DEFINITION = "image.yml"
-BUILDERS = ("containerfile", "mmdebstrap")
+BUILDERS = ("containerfile", "mmdebstrap", "go")
 KEYS = ("base", "builder", "arguments", "ignore", "space")
 # Bytes that a build may need in the builder's storage when image.yml gives no `space`.
 DEFAULT_SPACE = 600 * 1024**2

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,6 +116,45 @@ def test_check_then_build_then_nothing_to_do(images: Path) -> None:
     change = run(images, "tried", arguments=("--check", "--diff")).stdout
     assert f"-{REGISTRY}/stackgate/tried:" in change
     assert f"+{REGISTRY}/stackgate/tried:" in change
+
+
+def go_image(images: Path, name: str, source: str) -> None:
+    """An image of one Go program on nothing, with sources of its own."""
+    (images / name).mkdir(parents=True)
+    (images / name / "image.yml").write_text("builder: go\narguments: {ldflags: -X main.version=7}\n")
+    (images / name / "Containerfile").write_text(f'FROM scratch\nCOPY bin/{name} /\nENTRYPOINT ["/{name}"]\n')
+    (images / name / "go.mod").write_text(f"module example.org/images/{name}\n\ngo 1.21\n")
+    (images / name / "main.go").write_text(f"package main\n\n// {uuid.uuid4()}\nvar version string\n\n{source}\n")
+
+
+@pytest.mark.skipif(not shutil.which("go"), reason="needs Go")
+def test_go_programs_are_built_and_the_same_sources_give_the_same_image(images: Path, tmp_path: Path) -> None:
+    go_image(images, "hello", "func main() { print(version) }")
+    first = run(images, "hello")
+    assert "changed=1" in first.stdout, first.stdout
+    again = tmp_path / "elsewhere" / "images"
+    shutil.copytree(images, again)
+    (again / "hello/Containerfile").write_text((again / "hello/Containerfile").read_text() + "# another tag\n")
+    assert "changed=1" in run(again, "hello").stdout
+    assert digest(images, "hello") != digest(again, "hello")  # the tag is in a label
+    assert layers(images, "hello") == layers(again, "hello")
+
+
+@pytest.mark.skipif(not shutil.which("go"), reason="needs Go")
+def test_what_the_go_compiler_says_is_shown(images: Path) -> None:
+    go_image(images, "wrong", "func main() { undefined() }")
+    failed = run(images, "wrong")
+    assert failed.returncode != 0
+    assert "main.go:6:15: undefined: undefined" in failed.stdout, failed.stdout
+    assert digest(images, "wrong") is None
+
+
+def layers(images: Path, name: str) -> list[str]:
+    """The digests of an image's layers."""
+    image = Catalogue([images]).get(name)
+    url = f"{URL}/v2/{image.repository}/manifests/{image.tag}"  # type: ignore[union-attr]
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": "application/vnd.oci.image.manifest.v1+json"})) as answer:
+        return [layer["digest"] for layer in json.load(answer)["layers"]]
 
 
 def test_a_failing_step_shows_its_last_lines(images: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.stackgate.k3s.plugins.module_utils.images import apt, builder
+from ansible_collections.stackgate.k3s.plugins.module_utils.images import builder
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.builder import Builder, BuildError, Work
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.context import External, Image
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.registry import Registry, parse_address
@@ -51,6 +51,14 @@ def test_missing_programs_are_named(capable: Builder, monkeypatch: pytest.Monkey
     with pytest.raises(BuildError, match="buildah, mmdebstrap") as caught:
         capable.check([image(builder="mmdebstrap")])
     assert "image_build" in caught.value.hint
+
+
+def test_go_is_asked_for_where_an_image_wants_it(capable: Builder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(builder.shutil, "which", lambda tool: None if tool == "go" else f"/bin/{tool}")
+    capable.check([image()])
+    with pytest.raises(BuildError, match="the programs go are on the PATH") as caught:
+        capable.check([image(), image("tool", builder="go")])
+    assert caught.value.hint == "install Go, or use images from elsewhere for tool: stackgate_image_bases: {<image>: <reference>}"
 
 
 def test_disk_space_is_asked_for_before_the_build(capable: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,35 +146,16 @@ def test_locks_exclude(tmp_path: Path) -> None:
         assert second
 
 
-def test_available_memory() -> None:
-    assert builder.available_memory("MemTotal: 9 kB\nMemAvailable:    2048 kB\n") == 2 * 1024**2
-    assert builder.available_memory("") == 0
-
-
-def test_bootstrap_takes_sources_from_a_file_and_names_no_mirror(tmp_path: Path) -> None:
-    context = tmp_path / "context"
-    context.mkdir()
-    (context / "setup").touch()
-    base = image("debian", builder="mmdebstrap", arguments={"suite": "trixie", "packages": "ca-certificates, tzdata"})
-    sources = [apt.Source(("http://mirror.example/debian",), ("trixie",), ("main",))]
-    command = builder.bootstrap_command(base, context, tmp_path, sources, ['Acquire::Retries "3";'])
-    assert command[-3:] == ["trixie", str(context / "rootfs.tar"), str(tmp_path / "bootstrap.sources")]
-    assert "--variant=minbase" in command
-    assert "--include=ca-certificates,tzdata" in command
-    assert '--aptopt=Acquire::Retries "3";' in command
-    assert f'--customize-hook="{context / "setup"}" "$1"' in command
-    assert not any("mirror.example" in word for word in command)
-    assert "mirror.example" in (tmp_path / "bootstrap.sources").read_text()
-
-
 class Recorded(Builder):
     """A builder whose programs are answered from a table: {word of the command: exit status}; others succeed."""
 
     def script(self, answers: dict[str, int], digests: list[str | None]) -> Recorded:
         self.commands: list[list[str]] = []
+        self.options: list[dict[str, Any]] = []
 
-        def stream(command: list[str], on_line: Any, **_options: Any) -> int:
+        def stream(command: list[str], on_line: Any, **options: Any) -> int:
             self.commands.append(list(command))
+            self.options.append(options)
             on_line("STEP 1/1: RUN it")
             on_line("it says no")
             return next((status for word, status in answers.items() if word in command), 0)
@@ -202,6 +191,17 @@ def test_build_and_push(app: Image, tmp_path: Path) -> None:
     assert not any("mirror.example" in word for command in known.commands for word in command)
     assert known.previous("app") == app.tag
     assert list((tmp_path / "cache/tmp").iterdir()) == [], "what a build was lent is removed with it"
+
+
+def test_go_builds_into_the_context_before_the_containerfile(app: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builder.golang, "machine_proxies", lambda: "https://proxy.example,direct")
+    monkeypatch.setattr(builder, "stage", lambda image, target: (target / "bin").mkdir(mode=0o700, parents=True))
+    known = Recorded(tmp_path / "cache", Registry(parse_address("registry.k3s:5000"))).script({"inspect": 1}, [None, "sha256:1"])
+    known.build(replace(app, builder="go"), Work("app"))
+    assert [command[0] for command in known.commands] == ["buildah", "go", "buildah", "buildah"]
+    assert "build" in known.commands[2]
+    assert known.options[1]["environment"]["GOMODCACHE"] == str(tmp_path / "cache/go/mod")
+    assert str(known.options[1]["directory"]).endswith("/context")
 
 
 def test_what_another_process_built_meanwhile_is_taken(app: Image, tmp_path: Path) -> None:
