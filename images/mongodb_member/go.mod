@@ -1,0 +1,3 @@
+module stackgate.k3s/mongodb-member
+
+go 1.26
