@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
@@ -52,7 +52,7 @@ class Change:
 
     sentence: str
     database: str
-    command: Mapping[str, Any]
+    command: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True)
