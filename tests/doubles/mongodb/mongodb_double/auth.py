@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from . import scram
+from . import bsontext, scram
 from .errors import CommandError
 from .peer import SYSTEM_DATABASE, SYSTEM_USER
 from .registry import Document, command
 from .roles import Role, may_run, may_see
-from .shell_text import shell_text
 
 if TYPE_CHECKING:
     from .connection import ConnectionState
@@ -86,7 +85,7 @@ def authorize(connection: ConnectionState, node: Node, db: str, name: str, body:
         return
     if not may_run(_roles(users), name, db):
         shown = {key: "xxx" if key in SECRETS.get(name, ()) else value for key, value in body.items()}
-        raise CommandError(13, f"not authorized on {db} to execute command {shell_text(shown)}")
+        raise CommandError(13, f"not authorized on {db} to execute command {bsontext.text(shown)}")
 
 
 def sees_database(connection: ConnectionState, node: Node, db: str) -> bool:
