@@ -16,10 +16,11 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 SETS = Path(__file__).parent / "sets"
-ROLES = ("namespace", "postgresql", "redis", "workload", "nginx", "website", "ingress")
+ROLES = ("namespace", "mongodb", "postgresql", "redis", "workload", "nginx", "website", "ingress")
 MIDDLEWARE = "traefik.io/v1alpha1/Middleware"
 # What tasks would have registered before the template is rendered.
 REGISTERED: dict[str, Any] = {
+    "__mongodb_made": {"results": [{"item": {"name": "mongodb-exporter"}, "checksum": "0" * 64}]},
     "__postgresql_secret": {"checksum": "0" * 64},
     "__redis_secret": {"checksum": "0" * 64},
     "__workload_secrets": {"checksums": {}},
@@ -59,6 +60,8 @@ def render(name: str, files: list[Path]) -> dict[str, Any]:
     for path in paths:
         variables.update(loader.load_from_file(str(path), cache="none", trusted_as_template=True) or {})
     variables.update(REGISTERED)
+    # A stack's definition says what it has; the other sets have everything.
+    roles = [role for role in ROLES if role in variables.get("stack_components", ROLES)]
 
     def value(expression: str, role: str, **more: Any) -> Any:
         here = {"role_name": role, "role_path": str(ROOT / "roles" / role), "ansible_search_path": [str(ROOT / "roles" / role)], **more}
@@ -66,7 +69,7 @@ def render(name: str, files: list[Path]) -> dict[str, Any]:
 
     objects: list[dict[str, Any]] = []
     texts: dict[str, str] = {}
-    for role in ROLES:
+    for role in roles:
         text = value(f"lookup('ansible.builtin.template', '{role}.yml.j2')", role) or ""  # no hosts: no text
         texts[role] = text
         component = Component(role, f"{name}-test", f"{name}-test", name)
@@ -76,12 +79,14 @@ def render(name: str, files: list[Path]) -> dict[str, Any]:
     secrets = {
         secret["name"]: sorted(key for part in ("generate", "values", "fields") for key in secret.get(part) or {}) for secret in made
     }
+    for secret in value("__mongodb_secrets", "mongodb") if "mongodb" in roles else []:
+        secrets[secret["name"]] = sorted(key for part in ("generate", "values", "fields") for key in secret.get(part) or {})
     secrets["postgresql"] = sorted(key for part in ("generate", "values", "fields") for key in value(f"__postgresql_{part}", "postgresql"))
     secrets["redis"] = sorted(["password", *value("__redis_values", "redis"), *value("__redis_fields", "redis")])
     return {
         "objects": objects,
         "texts": texts,
-        "gates": {role: value(f"{role}_gate", role) for role in ROLES},
+        "gates": {role: value(f"{role}_gate", role) for role in roles},
         "secrets": secrets,
         "fields": {"postgresql": value("__postgresql_fields", "postgresql"), "redis": value("__redis_fields", "redis")},
         "items": value("__workload_items", "workload"),

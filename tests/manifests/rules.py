@@ -17,6 +17,8 @@ TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
 LASTING = ("Deployment", "StatefulSet")
 RESTRICTED_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 SECRET_WORD = re.compile(r"PASSWORD|SECRET|TOKEN|PRIVATE|CREDENTIAL|API_?KEY", re.IGNORECASE)
+# Sets that their role's bootstrap restarts, in the order that the store needs: the StatefulSet itself leaves old pods alone.
+ROLLED_BY_BOOTSTRAP = ("mongodb",)
 LABELS = ("instance", "component", "managed-by", "part-of")
 CLIENT_OF = "stackgate.k3s/client-of-"
 EDGE = "stackgate.k3s/edge"
@@ -64,6 +66,10 @@ class Pod:
     @property
     def labels(self) -> dict[str, str]:
         return dict(self.template["metadata"]["labels"])
+
+    @property
+    def component(self) -> str:
+        return self.labels["app.kubernetes.io/component"]
 
     @property
     def spec(self) -> Object:
@@ -243,8 +249,9 @@ def updates(stack: Stack) -> Iterator[str]:
                     yield f"{pod.name}: container {container['name']}: a pause before the end expected (preStop sleep)"
                 if grace <= pause:
                     yield f"{pod.name}: {grace} s to end are not more than the pause of {pause} s"
-        if pod.owner["kind"] == "StatefulSet" and spec.get("updateStrategy", {}).get("type") != "RollingUpdate":
-            yield f"{pod.name}: updateStrategy RollingUpdate expected"
+        strategy = "OnDelete" if pod.component in ROLLED_BY_BOOTSTRAP else "RollingUpdate"
+        if pod.owner["kind"] == "StatefulSet" and spec.get("updateStrategy", {}).get("type") != strategy:
+            yield f"{pod.name}: updateStrategy {strategy} expected"
         if pod.owner["kind"] == "Job" and (not spec.get("activeDeadlineSeconds") or "ttlSecondsAfterFinished" in spec):
             yield f"{pod.name}: a deadline and no time to live expected: a Job that vanishes would be made again by the next run"
 
@@ -286,9 +293,10 @@ def selectors(stack: Stack) -> Iterator[str]:
                     yield f"{pod.name}: its selector also matches the pods of {other.name}"
     for item in stack.of("Service", "PodDisruptionBudget"):
         selector = {"matchLabels": item["spec"]["selector"]} if item["kind"] == "Service" else item["spec"]["selector"]
-        found = [pod.name for pod in pods if matches(selector, pod.labels)]
-        if len(found) != 1:
-            yield f"{title(item)}: selects {', '.join(found) or 'nothing'}; one workload expected"
+        found = [pod for pod in pods if matches(selector, pod.labels)]
+        # Several workloads of one component only where the selector says so.
+        if len(found) != 1 and (not found or selector["matchLabels"].get("app.kubernetes.io/component") != found[0].component):
+            yield f"{title(item)}: selects {', '.join(pod.name for pod in found) or 'nothing'}; one workload, or a component, expected"
     for item in stack.of("HorizontalPodAutoscaler"):
         if not any(targets(item, pod.owner) for pod in pods):
             yield f"{title(item)}: has no target among the objects"
@@ -466,7 +474,7 @@ def network(stack: Stack) -> Iterator[str]:
             for variable in container.get("env", [])
             if "secretKeyRef" in variable.get("valueFrom", {})
         }
-        for store in used & {"postgresql", "redis"}:
+        for store in used & {"mongodb", "postgresql", "redis"}:
             if pod.labels["app.kubernetes.io/component"] != store and f"{CLIENT_OF}{store}" not in pod.labels:
                 yield f"{pod.name}: has the Secret of {store}, but is not its client (clients_of)"
 

@@ -122,7 +122,7 @@ BREAKS: list[tuple[Rule, str, Break]] = [
     (rules.network, "no way in", lambda s: without(s, "NetworkPolicy", "redis")),
     (rules.network, "no way out", lambda s: without(s, "NetworkPolicy", "redis-clients")),
     (rules.network, "for the world", lambda s: item(s, "NetworkPolicy", "web")["spec"]["ingress"][0].pop("from")),
-    (rules.network, "client of nobody", lambda s: labels(s, "web").update({"stackgate.k3s/client-of-mongodb": "true"})),
+    (rules.network, "client of nobody", lambda s: labels(s, "web").update({"stackgate.k3s/client-of-nobody": "true"})),
     (rules.network, "not of the edge", lambda s: labels(s, "nginx").pop("stackgate.k3s/edge")),
     (rules.network, "nginx no client", lambda s: labels(s, "nginx").pop("stackgate.k3s/client-of-web")),
     (rules.network, "no upstream", lambda s: s.upstreams[0].update(port=8001)),

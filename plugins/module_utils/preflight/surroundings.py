@@ -45,6 +45,11 @@ NEEDED_RIGHTS: dict[str, tuple[Right, ...]] = {
         Right("policy", "poddisruptionbudgets", WRITE),
     ),
     "namespace": (Right("", "resourcequotas", WRITE), Right("", "limitranges", WRITE)),
+    "mongodb": (
+        Right("apps", "statefulsets", WRITE),
+        Right("", "persistentvolumeclaims", ("get", "list")),
+        Right("", "pods", ("delete",)),
+    ),
     "postgresql": (Right("apps", "statefulsets", WRITE), Right("", "persistentvolumeclaims", ("get", "list"))),
     "redis": (Right("apps", "statefulsets", WRITE), Right("", "persistentvolumeclaims", ("get", "list"))),
     "workload": (Right("batch", "jobs", WRITE), Right("batch", "cronjobs", WRITE), Right("", "persistentvolumeclaims", WRITE)),
