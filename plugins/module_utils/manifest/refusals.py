@@ -21,6 +21,8 @@ FORBIDDEN = re.compile(
 )
 # What structured merge says of a field that the kind does not have, or that has another type.
 TYPED = re.compile(r"(?P<field>\.[\w.\[\]\"=/-]+): (?P<problem>field not declared in schema|expected [^,]+, got .*|duplicate entries.*)")
+# An annotation of an object in a manifest: what to do when the server refuses to change one of its fields.
+IMMUTABLE_HINT = "stackgate.k3s/immutable-hint"
 # Words of a refusal to change what is fixed once the object exists.
 FIXED = ("immutable", "are forbidden", "may not change", "cannot change roleRef")
 CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]+)"')
@@ -131,9 +133,15 @@ def _cause(cause: Mapping[str, Any], error: ApiError, key: Key, body: Mapping[st
         key,
         str(cause.get("field") or "").removeprefix("<nil>"),
         message,
-        immutable_hint(key.kind, key.name, key.namespace) if fixed else "",
+        _immutable_hint(key, body) if fixed else "",
         str(cause.get("reason") or error.reason),
     )
+
+
+def _immutable_hint(key: Key, body: Mapping[str, Any]) -> str:
+    """What to do about a field that cannot change: the manifest itself may know better than what holds for its kind."""
+    own = ((body.get("metadata") or {}).get("annotations") or {}).get(IMMUTABLE_HINT)
+    return str(own) if own else immutable_hint(key.kind, key.name, key.namespace)
 
 
 def _conflict(cause: Mapping[str, Any], key: Key, body: Mapping[str, Any]) -> Problem:

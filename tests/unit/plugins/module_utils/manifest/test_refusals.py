@@ -43,6 +43,13 @@ def test_a_recorded_refusal(refusals_recorded, name, field, message, hint):
     assert str(problem).startswith(f"{problem.target.kind}/{problem.target.name}")
 
 
+def test_a_manifest_may_know_better_what_helps(refusals_recorded):
+    case = refusals_recorded["statefulset_storage"]
+    document = {**case["document"], "metadata": {"annotations": {"stackgate.k3s/immutable-hint": "add a pool instead"}}}
+    (problem,) = refusals.problems_of(ApiError("x", case["status"], case["body"]), Key("", case["kind"], "shop", case["name"]), document)
+    assert problem.hint == "add a pool instead"
+
+
 def test_each_field_of_an_invalid_object_is_named(refusals_recorded):
     assert [problem.field for problem in problems(refusals_recorded, "invalid_values")] == [
         "spec.replicas",
