@@ -37,7 +37,9 @@ options:
 EXAMPLES = r"""
 - name: Show the Secret of a user
   ansible.builtin.debug:
-    msg: "{{ ([{'name': 'shop', 'buckets': ['pictures']}] | stackgate.k3s.object_storage_users([{'name': 'pictures'}], 'us-east-1'))[0].secret }}"
+    msg: "{{ (users | stackgate.k3s.object_storage_users([{'name': 'pictures'}], 'us-east-1'))[0].secret }}"
+  vars:
+    users: [{name: shop, buckets: [pictures]}]
 """
 
 RETURN = r"""
