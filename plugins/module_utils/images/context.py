@@ -38,7 +38,9 @@ HASH_LENGTH = 16
 CONTAINERFILE = "Containerfile"
 DEFINITION = "image.yml"
 BUILDERS = ("containerfile", "mmdebstrap", "go")
-KEYS = ("base", "builder", "arguments", "ignore", "space")
+KEYS = ("base", "builder", "arguments", "ignore", "inputs", "space")
+# Where a build finds the files that its inputs name.
+INPUTS = "inputs"
 # Bytes that a build may need in the builder's storage when image.yml gives no `space`.
 DEFAULT_SPACE = 600 * 1024**2
 # What editors, Python and git leave in a directory is no part of an image.
@@ -66,7 +68,10 @@ class External:
 
 @dataclass(frozen=True)
 class Image:
-    """One image: its directory and everything that decides its tag. space is in bytes."""
+    """One image: its directory and everything that decides its tag. space is in bytes.
+
+    inputs: arguments that name a file of this machine, with its path; in `arguments` stands the digest of its content.
+    """
 
     name: str
     directory: Path
@@ -76,6 +81,7 @@ class Image:
     tag: str
     space: int = DEFAULT_SPACE
     ignore: tuple[str, ...] = field(default=(), compare=False)
+    inputs: Mapping[str, Path] = field(default_factory=dict, compare=False)
 
     @property
     def repository(self) -> str:
@@ -167,6 +173,19 @@ def stage(image: Image, target: Path) -> None:
     base = base_identity(image.base)
     if context_hash(target, builder=image.builder, base=base, arguments=image.arguments, ignore=image.ignore) != image.tag:
         raise ImageError(f"{image.directory} stays as it is while it is copied", "a file changed meanwhile", "run again")
+    for name, path in image.inputs.items():
+        copy = target / INPUTS / name
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, copy)
+        copy.chmod(0o644)
+        if file_digest(copy) != image.arguments[name]:
+            raise ImageError(f"{path} stays as it is while it is copied", "it changed meanwhile", "run again")
+
+
+def file_digest(path: Path) -> str:
+    """The digest of a file's content, sha256:... Raises OSError."""
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def base_identity(base: Image | External | None) -> str:
@@ -214,12 +233,14 @@ class Catalogue:
         directory = self._directory(name)
         definition = read_definition(directory)
         merged = _arguments(directory, definition.get("arguments"), self.arguments.get(name), arguments)
+        inputs = _inputs(name, directory, definition.get("inputs", ()), merged)
+        merged.update((argument, file_digest(path)) for argument, path in inputs.items())
         builder = definition.get("builder", "containerfile")
         base = self._base(directory, definition.get("base"), (*above, name))
         ignore = tuple(definition.get("ignore", ()))
         tag = context_hash(directory, builder=builder, base=base_identity(base), arguments=merged, ignore=ignore)
         space = definition["space"] * 1024**2 if "space" in definition else DEFAULT_SPACE
-        return Image(name, directory, builder, base, merged, tag, space, ignore)
+        return Image(name, directory, builder, base, merged, tag, space, ignore, inputs)
 
     def _base(self, directory: Path, value: Any, above: tuple[str, ...]) -> Image | External | None:
         if value is None:
@@ -275,9 +296,10 @@ def _problems(definition: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     as_mapping = isinstance(base, dict) and isinstance(base.get("name"), str) and not set(base) - {"name", "arguments"}
     if base is not None and not isinstance(base, str) and not as_mapping:
         yield "base is an image's name, a reference, or {name, arguments}", repr(base)
-    ignore = definition.get("ignore", [])
-    if not isinstance(ignore, list) or not all(isinstance(pattern, str) for pattern in ignore):
-        yield "ignore is a list of patterns", repr(ignore)
+    for key, what in (("ignore", "patterns"), ("inputs", "names of arguments")):
+        value = definition.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            yield f"{key} is a list of {what}", repr(value)
     space = definition.get("space", 1)
     if not isinstance(space, int) or isinstance(space, bool) or space < 1:
         yield "space is a number of MiB", repr(space)
@@ -296,3 +318,19 @@ def _arguments(directory: Path, *layers: Any) -> dict[str, str]:
                 raise ImageError(f"{directory}: the argument {key} is text or a number", repr(value), "quote it")
             merged[str(key)] = str(value).lower() if isinstance(value, bool) else str(value)
     return merged
+
+
+def _inputs(name: str, directory: Path, wanted: Iterable[str], arguments: Mapping[str, str]) -> dict[str, Path]:
+    """The files that arguments name. Raises ImageError."""
+    found = {}
+    for argument in wanted:
+        given = arguments.get(argument, "")
+        path = Path(given).expanduser()
+        if not given or not path.is_file() or not os.access(path, os.R_OK):
+            raise ImageError(
+                f"the argument {argument} of the image {name} names a file of this machine, which is put into the image",
+                f"{given}, which is no file that can be read" if given else "no file is named",
+                f"set stackgate_image_arguments: {{{name}: {{{argument}: /path}}}}; {directory / CONTAINERFILE} says what it is",
+            )
+        found[argument] = path
+    return found

@@ -257,3 +257,38 @@ def test_a_reference_is_computed_in_milliseconds() -> None:
     for name in ("nginx", "postgresql", "redis"):
         Catalogue().get(name)
     assert time.monotonic() - began < 0.5
+
+
+@pytest.fixture
+def with_input(images: Path, tmp_path: Path) -> Path:
+    """An image that is built from a file of this machine: its path."""
+    (images / "app/image.yml").write_text("base: base\ninputs: [SERVER]\n")
+    server = tmp_path / "server.tgz"
+    server.write_bytes(b"one")
+    return server
+
+
+def test_an_inputs_content_is_part_of_the_tag_and_its_path_is_not(images: Path, with_input: Path) -> None:
+    first = tag(images, arguments={"app": {"SERVER": str(with_input)}})
+    moved = with_input.rename(with_input.with_name("elsewhere"))
+    assert tag(images, arguments={"app": {"SERVER": str(moved)}}) == first
+    moved.write_bytes(b"two")
+    assert tag(images, arguments={"app": {"SERVER": str(moved)}}) != first
+
+
+def test_the_build_finds_an_input_in_its_context(images: Path, with_input: Path, tmp_path: Path) -> None:
+    image = Catalogue([images], {"app": {"SERVER": str(with_input)}}).get("app")
+    assert isinstance(image, Image)
+    context.stage(image, tmp_path / "staged")
+    assert (tmp_path / "staged/inputs/SERVER").read_bytes() == b"one"
+    assert str(with_input) not in str(image.arguments)
+    with_input.write_bytes(b"two")
+    with pytest.raises(ImageError, match="changed meanwhile"):
+        context.stage(image, tmp_path / "again")
+
+
+@pytest.mark.parametrize("given", ["", "/no/such/file", "/"])
+def test_an_input_that_is_not_there_is_told(images: Path, with_input: Path, given: str) -> None:
+    with pytest.raises(ImageError, match="the argument SERVER of the image app") as error:
+        tag(images, arguments={"app": {"SERVER": given}})
+    assert "stackgate_image_arguments: {app: {SERVER: /path}}" in str(error.value)
