@@ -76,11 +76,14 @@ class Member:
         self._connection: Connection | None = None
         self._lock = threading.RLock()
 
-    def command(self, body: Mapping[str, Any], database: str = "admin", timeout: float = ANSWER_TIMEOUT) -> dict[str, Any]:
+    def command(
+        self, body: Mapping[str, Any], database: str = "admin", timeout: float = ANSWER_TIMEOUT, login: bool = True
+    ) -> dict[str, Any]:
         """Send one command and return its reply; logs in first when the server asks for it, as far as that works.
 
-        timeout: seconds, also for connecting. Raises CommandFailed when the server refuses, Unreachable when it does not answer;
-        whether a command without an answer was carried out is not known.
+        timeout: seconds, also for connecting. login: whether to log in when the server wants it.
+        Raises CommandFailed when the server refuses, Unreachable when it does not answer: whether the command was carried out
+        is not known then.
         """
         with self._lock:
             begun = time.monotonic()
@@ -88,7 +91,7 @@ class Member:
             try:
                 return connection.command(body, database, timeout)
             except CommandFailed as error:
-                if error.code != UNAUTHORIZED or self.logged_in or not self.login(timeout):
+                if error.code != UNAUTHORIZED or self.logged_in or not login or not self.login(timeout):
                     raise
             return connection.command(body, database, max(timeout - (time.monotonic() - begun), 1.0))
 

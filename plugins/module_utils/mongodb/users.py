@@ -80,7 +80,7 @@ def review(primary: Member, admin: User | None, users: Sequence[User]) -> Review
                 "it does not, and it has users already",
                 "give the credentials that the set has; a new password is set by logging in with the old one",
             )
-        return Review(tuple(_create(user) for user in (admin, *users)))
+        return Review(creations((admin, *users)))
     everybody = [*([admin] if admin is not None else []), *users]
     if not everybody:
         return Review()
@@ -88,6 +88,11 @@ def review(primary: Member, admin: User | None, users: Sequence[User]) -> Review
     found = {(info["user"], info["db"]): info for info in primary.command(asked)["users"]}
     infos = [found.get((user.credentials.username, user.credentials.source)) for user in everybody]
     return _join([_compare(user, info, right) for user, info, right in zip(everybody, infos, _try(primary, everybody, infos), strict=True)])
+
+
+def creations(users: Sequence[User]) -> tuple[Change, ...]:
+    """What makes these users in a set that has none."""
+    return tuple(_create(user) for user in users)
 
 
 def exception_open(member: Member) -> bool:
