@@ -92,7 +92,7 @@ options:
     type: str
   credentials_secret:
     description:
-      - A Secret with the keys C(username) and C(password): the administrator of the set, a user of the database C(admin) with the
+      - A Secret with the keys C(username) and C(password) of the administrator of the set, a user of the database C(admin) with the
         role C(root).
       - Without it, and without O(username), nobody logs in, which is enough for servers that have no access control.
     type: str

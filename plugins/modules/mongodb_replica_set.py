@@ -28,8 +28,8 @@ description:
     full of data. A member that does not answer is waited for until O(timeout), and named with how long that was.
   - It never forces a reconfiguration unless it was told so for this run, see O(consents).
   - Users are made with SCRAM-SHA-256. The first one, the administrator, is made through the localhost exception, which is there as long
-    as no user is, and to which a member reached by O(members[].pod) answers. Whether a password is right is found out by logging in with it,
-    so a run with nothing to do writes nothing.
+    as no user is, and to which a member reached by O(members[].pod) answers. Whether a password is right is found out by logging in
+    with it, so a run with nothing to do writes nothing.
   - No password is printed, returned or shown in a difference.
   - Runs in ansible's own process. pymongo must be installed there (its C(bson) is what is used).
 extends_documentation_fragment:
