@@ -126,7 +126,7 @@ def read(secret: Mapping[str, Any], key: str) -> KeyRing:
         raise StackgateError(f"the key file in Secret {name}, key {key}", f"it has {', '.join(secret.get('data') or {}) or 'no keys'}")
     keys = parse(base64.b64decode(value).decode(errors="replace"))
     note = (secret["metadata"].get("annotations") or {}).get(ANNOTATION)
-    found = json.loads(note) if note else {"phase": Phase.STEADY, "behind": []}
+    found: dict[str, Any] = json.loads(note) if note else {"phase": Phase.STEADY, "behind": []}
     ring = KeyRing(keys, Phase(found["phase"]), frozenset(found["behind"]))
     wanted = 2 if ring.phase in (Phase.ANNOUNCED, Phase.SWITCHED) else 1
     if len(keys) != wanted:
