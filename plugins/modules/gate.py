@@ -14,7 +14,8 @@ description:
   - Ends at once when a condition cannot come to hold by waiting (image pull, crash loop, unschedulable pod, out of memory, failed Job,
     refused pod, missing Secret), and says which pod, which image, which node, with the last log lines and events.
   - Says on the terminal what it waits for, while it waits.
-  - Changes nothing in the cluster, but for what the steps of a C(journey) do as a visitor of the application.
+  - Changes nothing in the cluster, but for what the steps of a C(journey) do as a visitor of the application, and the one document that
+    a C(mongodb) condition writes.
   - Runs in ansible's own process. C(docs/gates.md) explains each kind and the rules behind it.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
@@ -55,6 +56,10 @@ options:
         C(scheme) (http), C(host), C(path) (/), C(method) (GET). The answer has C(status) (200; one or a list), the text or texts C(body),
         and C(headers) (name to regular expression). Over https, C(tls_name), C(ca_cert) (PEM text or file) and C(tls_verify) (true).
         C(request_timeout) (5) is in seconds. Redirects are not followed.
+      - C(mongodb) with C(set) (the replica set's name), C(members) (as the option of M(stackgate.k3s.mongodb_replica_set)) and
+        C(credentials_secret). Every member answers and is in its place, one is a writable primary that a majority sees, all have one
+        configuration, secondaries are within C(max_lag) (10) seconds, clocks within C(max_clock_skew) (1); and a write is acknowledged by a
+        majority and read back, unless C(write_probe=false).
       - C(journey) with one of C(ingress), C(service), C(pod), C(url), and C(steps). A visitor's conversation with the application.
         C(name), C(port), C(scheme), C(host), C(tls_name), C(ca_cert), C(tls_verify), C(request_timeout) (15) as above. C(secrets)
         (name to C(secret) and C(key)) are read from Secrets when it begins, and never shown; C(variables) (name to value) are plain;

@@ -203,6 +203,7 @@ def _removed(case: Case, member: MemberObservation) -> Fault:
             "make its name resolve (publishNotReadyAddresses on the headless Service) and restart it"
             + ("; all are in that state, from which none recovers by itself" if everybody else ""),
             tuple(alike),
+            everybody,
         )
     version = f"version {member.config.version} of " if member.config else ""
     return Fault(f"{who}: {version}the configuration does not list {'them' if len(alike) > 1 else 'it'}", _ADD, tuple(alike))

@@ -104,7 +104,7 @@ def test_all_started_without_names() -> None:
         found[A] = dataclasses.replace(found[A], writable=False)
 
     verdict = look(change)
-    assert verdict.condition == "belongs"
+    assert (verdict.condition, verdict.fatal) == ("belongs", True)
     assert f"{A}, {B}, {C} are REMOVED" in verdict.seen
     assert "all are in that state, from which none recovers by itself" in verdict.hint
 
