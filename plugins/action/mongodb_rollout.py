@@ -14,8 +14,8 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb import desir
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.observation import Observation
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.observe import Observer
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.rollout import Rollout
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.rollout_pods import Pods
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.upkeep import Upkeep, Wishes
+from ansible_collections.stackgate.k3s.plugins.module_utils.rollout_pods import Pods
 from ansible_collections.stackgate.k3s.plugins.plugin_utils import mongodb
 from ansible_collections.stackgate.k3s.plugins.plugin_utils.action import StackgateAction
 

@@ -12,7 +12,7 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import ApiEr
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb import fcv, keyfile, retry, rollout
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.observation import MemberObservation, Observation
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.rollout_pods import Pods
+from ansible_collections.stackgate.k3s.plugins.module_utils.rollout_pods import Pods
 
 # How often a write is tried again when somebody else wrote at the same moment, or the primary has moved.
 ATTEMPTS = 5

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.rollout_pods import Pods
+from ansible_collections.stackgate.k3s.plugins.module_utils.rollout_pods import Pods
 from ansible_collections.stackgate.k3s.tests.unit.plugins.module_utils.gates.conftest import RecordedCluster
 
 PODS = {f"store-{n}.store:27017": f"store-{n}" for n in range(3)}

@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pods of a set's members: which of them are to be replaced, and replacing one.
+"""The pods of a replicated store's members: which of them are to be replaced, and replacing one.
 
 Their StatefulSets have the update strategy OnDelete: Kubernetes leaves an old pod alone until somebody deletes it, and makes the
-new one of the wanted revision then.
+new one of the wanted revision then. When that may be is for the store to say.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ SUCCESSOR_PATIENCE = 60.0
 
 @dataclass
 class Pods:
-    """The members' pods. pods: host -> name of its pod. asked: uids of pods to be replaced whatever revision they are of, with the reason.
+    """The members' pods. Every method may raise StackgateError.
 
-    Every method may raise StackgateError.
+    pods: the member, as the store calls it (its host), -> name of its pod. asked: uids of pods to be replaced whatever revision they are
+        of, with the reason.
     """
 
     cluster: Cluster
