@@ -153,7 +153,9 @@ class MongodServer:
         with socket.create_connection(("127.0.0.1", self._control), timeout=5) as connection, connection.makefile("rw") as stream:
             stream.write(json.dumps(order) + "\n")
             stream.flush()
-            return json.loads(stream.readline())
+            answer: dict[str, Any] = json.loads(stream.readline())
+        assert answer.get("ok") == 1, answer
+        return answer
 
     def client(self, **options: Any) -> pymongo.MongoClient[dict[str, Any]]:
         """Connected to this member alone. The caller closes it."""
@@ -282,13 +284,18 @@ class ReplicaSetServers:
         for side in sides:
             others = [member.host for other in sides if other is not side for member in other]
             for member in side:
-                member.order({"cut": others})
+                member.order({"order": "partition", "hosts": others})
+
+    def slow(self, seconds: float, *members: MongodServer) -> None:
+        """Delay every message between these members (default: all) and others; seconds of the server's clock."""
+        for member in members or self.members:
+            member.order({"order": "slow", "seconds": seconds})
 
     def heal(self) -> None:
         """End partitions and slowness."""
         for member in self.members:
             if member.running:
-                member.order({"cut": [], "slow": 0})
+                member.order({"order": "heal"})
 
     def close(self) -> None:
         """End every process and forget the data."""
