@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.stackgate.k3s.plugins.module_utils.gates import _content, _protocol, journey
+from ansible_collections.stackgate.k3s.plugins.module_utils.gates import _content, _protocol, journey, s3
 
 PAGE = Path(__file__).parents[5] / "docs" / "gates.md"
 PARTS: dict[str, type] = {
@@ -24,6 +24,7 @@ PARTS: dict[str, type] = {
     "file": _content.File,
     "secretkey": journey.SecretKey,
     "csrf": journey.Csrf,
+    "keys": s3.Credentials,
 }
 COMMON = ("timeout", "stable")
 

@@ -1,0 +1,74 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTP over sockets that somebody else opens: an API server's port-forward ends in a socket, not in an address."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
+
+if TYPE_CHECKING:
+    import urllib3
+
+# Gives a connected socket; its argument: seconds for connecting, and for each read and write.
+Dial = Callable[[float], socket.socket]
+
+
+class Line:
+    """Where connections to one server come from. timeout: seconds for connecting, and for each read and write."""
+
+    def __init__(self, label: str, dial: Dial, timeout: float) -> None:
+        self.label, self.timeout = label, timeout
+        self._dial = dial
+        self._last: socket.socket | None = None
+
+    def open(self) -> socket.socket:
+        """A new connection. StackgateError when there is none to be had."""
+        try:
+            self._last = self._dial(self.timeout)
+        except OSError as error:
+            said = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
+            raise StackgateError(f"the object storage answers at {self.label}", f"{self.label}: {said}") from error
+        self._last.settimeout(self.timeout)
+        return self._last
+
+    @property
+    def said(self) -> str:
+        """Why the kubelet could not connect the newest connection to the pod's port; empty when it could."""
+        return str(getattr(self._last, "error", ""))
+
+
+def manager(line: Line, context: ssl.SSLContext | None = None, server_name: str = "") -> urllib3.PoolManager:
+    """A pool of connections that all come from a line, whatever address is asked for; for the library's http_client.
+
+    context, server_name: for TLS, and which name the certificate must carry (unset: that of the address).
+    """
+    import urllib3
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return line.open()
+
+    class Secured(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return line.open()
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecuredPool(HTTPSConnectionPool):
+        ConnectionCls = Secured
+
+    tls: dict[str, Any] = {"ssl_context": context} if context else {}
+    if server_name:
+        tls["server_hostname"] = server_name
+    # Whether something is tried again is the caller's decision: a gate asks again anyway.
+    made = urllib3.PoolManager(maxsize=16, retries=False, timeout=line.timeout, **tls)
+    made.pool_classes_by_scheme = {"http": PlainPool, "https": SecuredPool}
+    return made

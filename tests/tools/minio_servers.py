@@ -1,0 +1,129 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""MinIO servers as processes of this machine: one erasure set whose members can be killed, started again and robbed of their drives.
+
+The binary: $STACKGATE_MINIO, else minio in the cache directory (STACKGATE_CACHE, ~/.cache/stackgate), else minio of the PATH.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+PATIENCE = 60.0  # seconds
+
+
+def binary() -> str:
+    """The server's program; empty when there is none."""
+    cache = Path(os.environ.get("STACKGATE_CACHE") or "~/.cache/stackgate").expanduser()
+    for candidate in (os.environ.get("STACKGATE_MINIO", ""), str(cache / "minio/minio"), shutil.which("minio") or ""):
+        if candidate and os.access(candidate, os.X_OK):
+            return candidate
+    return ""
+
+
+def own_address() -> str:
+    """An address of this machine that is not loopback: the server refuses 127.* as a member's address inside a container."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        with contextlib.suppress(OSError):
+            sock.connect(("192.0.2.1", 9))  # sends nothing: the kernel only chooses the way
+            return str(sock.getsockname()[0])
+    return "127.0.0.1"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(socket.socket()) for _number in range(count)]
+        for sock in socks:
+            sock.bind(("", 0))
+        return [int(sock.getsockname()[1]) for sock in socks]
+
+
+class MinioServers:
+    """So many servers with so many drives each. Addresses are `host:port`."""
+
+    def __init__(self, directory: Path, servers: int = 4, drives: int = 1) -> None:
+        self.directory = directory
+        self.host = own_address()
+        self.access_key, self.secret_key = "root-" + secrets.token_hex(4), secrets.token_hex(16)
+        self.ports = free_ports(servers)
+        self.drives_of = {port: [directory / f"{port}-{drive}" for drive in range(drives)] for port in self.ports}
+        self.processes: dict[int, subprocess.Popen[bytes]] = {}
+        for paths in self.drives_of.values():
+            for path in paths:
+                path.mkdir(parents=True)
+
+    def address(self, member: int) -> str:
+        """host:port of a member by its number."""
+        return f"{self.host}:{self.ports[member]}"
+
+    def start(self, *members: int) -> None:
+        """Start members by number; all without one. Does not wait."""
+        all_drives = [f"http://{self.host}:{port}{path}" for port, paths in self.drives_of.items() for path in paths]
+        for port in [self.ports[member] for member in members] or self.ports:
+            drives = all_drives if len(self.ports) > 1 else [str(path) for path in self.drives_of[port]]
+            environment = {
+                **os.environ,
+                "MINIO_ROOT_USER": self.access_key,
+                "MINIO_ROOT_PASSWORD": self.secret_key,
+                "MINIO_CI_CD": "1",  # drives that are no mounts of their own
+                "MINIO_BROWSER": "off",
+                "MINIO_UPDATE": "off",
+            }
+            with (self.directory / f"{port}.log").open("ab") as log:
+                self.processes[port] = subprocess.Popen(
+                    [binary(), "server", "--quiet", "--address", f"{self.host}:{port}", *drives],
+                    env=environment,
+                    stdout=log,
+                    stderr=log,
+                )
+
+    def kill(self, *members: int) -> None:
+        """As if the node lost its power."""
+        for port in [self.ports[member] for member in members]:
+            process = self.processes.pop(port, None)
+            if process:
+                process.kill()
+                process.wait()
+
+    def wipe(self, member: int) -> None:
+        """Take away all that a member's drives hold, as a new volume would."""
+        for path in self.drives_of[self.ports[member]]:
+            shutil.rmtree(path)
+            path.mkdir()
+
+    def stop(self) -> None:
+        """All of them, for good."""
+        self.kill(*range(len(self.ports)))
+
+    def status(self, member: int, path: str = "/minio/health/cluster") -> int:
+        """HTTP status of a health endpoint; 0 when nobody answers."""
+        connection = http.client.HTTPConnection(self.address(member), timeout=15)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        except OSError:
+            return 0
+        finally:
+            connection.close()
+
+    def wait(self, status: int = 200, path: str = "/minio/health/cluster", members: tuple[int, ...] = ()) -> None:
+        """Until a health endpoint says so on every running member. TimeoutError after PATIENCE seconds."""
+        until = time.monotonic() + PATIENCE
+        waiting = list(members) or [self.ports.index(port) for port in self.processes]
+        while waiting := [member for member in waiting if self.status(member, path) != status]:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{path} of members {waiting} is not {status}: {self.log(waiting[0])}")
+            time.sleep(0.2)
+
+    def log(self, member: int) -> str:
+        """The end of what a member said."""
+        return (self.directory / f"{self.ports[member]}.log").read_text(errors="replace")[-2000:]
