@@ -10,14 +10,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb import observation
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import ANSWER_TIMEOUT, Member, Members
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import (
+    ANSWER_TIMEOUT,
+    CommandFailed,
+    Member,
+    Members,
+    Unreachable,
+)
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.observation import (
     NOT_A_MEMBER,
     UNINITIALISED,
     MemberObservation,
     Observation,
 )
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.wire import CommandFailed, Unreachable
 
 # Seconds for a member that was silent the last time: the others are not held up by it again and again.
 SHORT_TIMEOUT = 1.0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.wire import CommandFailed
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import CommandFailed, Unreachable
 
 INITIATE, RECONFIG, STEP_DOWN_COMMAND = "replSetInitiate", "replSetReconfig", "replSetStepDown"
 ANY = "*"
@@ -86,10 +86,14 @@ RULES: dict[tuple[str, int], Rule] = {
 
 def rule(error: StackgateError) -> Rule:
     """What an error of the client means. No answer at all: look again, the command may have been carried out or not."""
-    if not isinstance(error, CommandFailed):
-        return Rule(Decision.AGAIN, error.seen, error.hint)
+    if isinstance(error, Unreachable):
+        return Rule(Decision.AGAIN, error.reason, error.hint)
+    if not isinstance(error, CommandFailed):  # somebody has judged already
+        return Rule(Decision.STOP, error.seen, error.hint)
     code = error.code if error.code is not None else -1
     found = RULES.get((error.command, code)) or RULES.get((ANY, code)) or Rule(Decision.STOP, "the server refuses")
+    if code == 103 and "must be greater" in error.message:  # 04d: the compare-and-swap of the server itself
+        return Rule(Decision.AGAIN, "the configuration has changed meanwhile")
     if code == 74 and "authenticat" in error.message.lower():  # 08c
         return Rule(found.decision, "a member has another key file", _KEY_FILE)
     return found

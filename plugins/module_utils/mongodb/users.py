@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import UNAUTHORIZED, Credentials, Member
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.wire import CommandFailed
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import UNAUTHORIZED, CommandFailed, Credentials, Member
 
 # (role, database)
 Role = tuple[str, str]

@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import CommandFailed, Unreachable
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.retry import RULES, Decision, rule
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.wire import CommandFailed, Unreachable
 
 
 def refused(command: str, code: int | None, text: str = "text") -> CommandFailed:
@@ -50,7 +50,16 @@ def test_decisions(command: str, code: int | None, decision: Decision) -> None:
 def test_no_answer_is_asked_again_since_the_command_may_have_been_carried_out() -> None:
     found = rule(Unreachable("m1:27017", "no answer in time", 5.0))
     assert (found.decision, found.meaning) == (Decision.AGAIN, "no answer in time")
-    assert rule(StackgateError("a", "b", "c")).hint == "c"
+
+
+def test_what_somebody_has_judged_already_ends_it() -> None:
+    found = rule(StackgateError("a", "b", "c"))
+    assert (found.decision, found.hint) == (Decision.STOP, "c")
+
+
+def test_a_version_that_is_taken_means_that_somebody_else_was_quicker() -> None:
+    text = "New replica set configuration version and term must be greater than old, but {version: 2, term: 1} is not greater than ..."
+    assert rule(refused("replSetReconfig", 103, text)).decision is Decision.AGAIN
 
 
 @pytest.mark.parametrize("command", ["replSetInitiate", "replSetReconfig"])
