@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
@@ -11,6 +13,10 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.documents i
 from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage import desired, observe, perform, plan, reach
 from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage.client import Keys
 from ansible_collections.stackgate.k3s.plugins.plugin_utils.action import StackgateAction
+
+# Ansible imports this file once, before it forks: what is loaded here costs no task anything. Who lacks it is told by the task.
+with contextlib.suppress(ImportError):
+    importlib.import_module("minio")
 
 
 class ActionModule(StackgateAction):

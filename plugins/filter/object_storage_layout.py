@@ -32,7 +32,8 @@ EXAMPLES = r"""
 - name: Show what four pods with a drive each give
   ansible.builtin.debug:
     msg: "{{ ([{'pods': 4, 'drives': 1, 'size': '10Gi'}] | stackgate.k3s.object_storage_layout).text }}"
-  # 4 drives in 1 set of 4, parity EC:2: 20 GiB usable of 40 GiB; reads survive the loss of 2 drives of a set or 2 pods, writes that of 1 or 1 pod
+  # 4 drives in 1 set of 4, parity EC:2: 20 GiB usable of 40 GiB; reads survive the loss of 2 drives of a set or 2 pods,
+  # writes that of 1 drive of a set or 1 pod
 
 - name: Stop when the server would
   ansible.builtin.assert:

@@ -31,10 +31,9 @@ def binary() -> str:
 
 def own_address() -> str:
     """An address of this machine that is not loopback: the server refuses 127.* as a member's address inside a container."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        with contextlib.suppress(OSError):
-            sock.connect(("192.0.2.1", 9))  # sends nothing: the kernel only chooses the way
-            return str(sock.getsockname()[0])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
+        sock.connect(("192.0.2.1", 9))  # sends nothing: the kernel only chooses the way
+        return str(sock.getsockname()[0])
     return "127.0.0.1"
 
 

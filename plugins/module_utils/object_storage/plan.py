@@ -56,7 +56,7 @@ def plan(desired: Desired, seen: Seen) -> list[Action]:
     actions = [action for bucket in desired.buckets if bucket.present for action in _bucket(bucket, seen.buckets.get(bucket.name))]
     actions += [action for user in desired.users for action in _user(user, seen.users.get(user.name, SeenUser()))]
     actions += [
-        Action(Kind.REMOVE_BUCKET, bucket.name, _farewell(bucket), value=bucket.force, before={})
+        Action(Kind.REMOVE_BUCKET, bucket.name, _farewell(bucket), value=bucket.force, before={"bucket": bucket.name})
         for bucket in desired.buckets
         if not bucket.present and bucket.name in seen.buckets
     ]
@@ -81,7 +81,9 @@ def _bucket(bucket: Bucket, seen: SeenBucket | None) -> Iterator[Action]:
     name = bucket.name
     lock = bool(bucket.object_lock)
     if seen is None:
-        yield Action(Kind.MAKE_BUCKET, name, f"make bucket {name}" + (" with object lock" if lock else ""), value=lock, after={})
+        yield Action(
+            Kind.MAKE_BUCKET, name, f"make bucket {name}" + (" with object lock" if lock else ""), value=lock, after={"bucket": name}
+        )
         # What a new bucket is like: object lock switches versions on.
         seen = SeenBucket(True, "enabled" if lock else "off", 0, "" if lock else None, ())
     if (
