@@ -29,18 +29,20 @@ class Command:
     write_concern: bool = False
     # Answered before a login (hello, ping, buildInfo, sasl*).
     before_login: bool = False
+    # Only members send it: with key files, only they may.
+    internal: bool = False
+    # An opt_in command that decides itself what to say where there is no data.
+    maintenance_ok: bool = False
 
 
 COMMANDS: dict[str, Command] = {}
 
 
-def command(
-    *names: str, admin_only: bool = False, where: Where = "always", write_concern: bool = False, before_login: bool = False
-) -> Callable[[Handler], Handler]:
-    """Register a handler under its names; the first one is its real name."""
+def command(*names: str, **properties: Any) -> Callable[[Handler], Handler]:
+    """Register a handler under its names; the first one is its real name. Properties: those of Command."""
 
     def register(run: Handler) -> Handler:
-        entry = Command(names[0], run, admin_only, where, write_concern, before_login)
+        entry = Command(names[0], run, **properties)
         COMMANDS.update(dict.fromkeys(names, entry))
         return run
 

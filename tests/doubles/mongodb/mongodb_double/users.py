@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .connection import ConnectionState
     from .node import Node
 
+UNREADABLE = (
+    "PlanExecutor error during aggregation :: caused by :: not primary or secondary; cannot currently read from this replSet member"
+)
 # Fields that any command may have.
 GENERIC = ("writeConcern", "maxTimeMS", "comment", "lsid", "txnNumber", "apiVersion", "apiStrict", "apiDeprecationErrors", "readConcern")
 
@@ -98,8 +101,11 @@ async def revoke_roles(node: Node, _connection: ConnectionState, db: str, body: 
     return {}
 
 
-@command("usersInfo", where="opt_in")
+@command("usersInfo", where="opt_in", maintenance_ok=True)
 async def users_info(node: Node, _connection: ConnectionState, db: str, body: Document) -> Document:
+    if not node.topology.readable:
+        # Recorded: 04i on an arbiter, 07b in STARTUP2.
+        raise CommandError(13436, UNREADABLE)
     users = [user for user in node.documents(USERS) if _matches(user, body["usersInfo"], db)]
     return {"users": [_shown(user, bool(body.get("showCredentials"))) for user in sorted(users, key=lambda user: user["_id"])]}
 
