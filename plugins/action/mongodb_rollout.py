@@ -8,6 +8,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import Cluster
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.documents import plain
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb import desired, health
@@ -23,13 +24,13 @@ from ansible_collections.stackgate.k3s.plugins.plugin_utils.action import Stackg
 class Set:
     """The members of a set, connected to when the first of them is asked: a run with nothing to do needs no Secret and no server."""
 
-    def __init__(self, action: StackgateAction, options: Mapping[str, Any], hosts: tuple[str, ...]) -> None:
-        self._action, self._options, self._hosts = action, options, hosts
+    def __init__(self, cluster: Cluster, options: Mapping[str, Any], hosts: tuple[str, ...]) -> None:
+        self._cluster, self._options, self._hosts = cluster, options, hosts
         self._opened: mongodb.Access | None = None
 
     @functools.cached_property
     def _access(self) -> mongodb.Access:
-        self._opened = mongodb.access(self._options, self._action.cluster)
+        self._opened = mongodb.access(self._options, lambda: self._cluster)
         return self._opened
 
     @functools.cached_property
@@ -65,7 +66,7 @@ class ActionModule(StackgateAction):
             raise StackgateError("rotate_key comes with key_secret, the Secret that has the key file", "key_secret is not given")
         cluster = self.cluster()
         names = {member.host: member.name for member in wanted.members}
-        members = Set(self, options, wanted.hosts)
+        members = Set(cluster, options, wanted.hosts)
 
         def say(line: str) -> None:
             self.say(f"[{task_vars.get('inventory_hostname', '')}] mongodb_rollout {wanted.name}: {line}")
