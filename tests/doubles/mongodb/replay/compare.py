@@ -121,5 +121,9 @@ def reduced(recorded: Mapping[str, Any], seen: Mapping[str, Any]) -> tuple[dict[
         if isinstance(one, Mapping) and isinstance(other, Mapping):
             left[name], right[name] = reduced(one, other)
         else:
-            left[name], right[name] = type(one).__name__, type(other).__name__
+            left[name], right[name] = _type_name(one), _type_name(other)
     return left, right
+
+
+def _type_name(value: Any) -> str:
+    return "int" if isinstance(value, int) and not isinstance(value, bool) else type(value).__name__

@@ -22,7 +22,9 @@ from .scenarios import Scenario
 from .stage import Stage
 
 # Replies with more than the double has: what both have is compared, by type.
-WIDE = frozenset({"serverStatus", "buildInfo", "hostInfo", "getLog", "listCommands", "collStats", "dbStats", "top", "listDatabases"})
+WIDE = frozenset(
+    {"serverStatus", "buildInfo", "hostInfo", "getLog", "listCommands", "collStats", "dbStats", "top", "listDatabases", "getCmdLineOpts"}
+)
 # A poll for a condition may take so much longer than the recorded one, in seconds of the server's clock, and one that has to
 # end as recorded after a fixed time so much longer.
 PATIENCE, GRACE = 20.0, 6.0

@@ -160,8 +160,9 @@ class Stage:
         """The reply, of ok 0, too; None when there is none."""
         try:
             return self.client(member)[db].command(command)
-        except pymongo.errors.OperationFailure as error:
-            return dict(error.details or {})
+        except (pymongo.errors.OperationFailure, pymongo.errors.NotPrimaryError) as error:
+            details = error.details
+            return dict(details) if isinstance(details, Mapping) else None
         except pymongo.errors.PyMongoError:
             return None
 
@@ -187,8 +188,10 @@ class Stage:
     def settle(self, primary: str, seconds: float = 60) -> None:
         """Wait until the configuration is at a majority, and every member has it."""
         for _attempt in self.attempts(seconds):
-            config = self.tell(primary, {"replSetGetConfig": 1, "commitmentStatus": True})
-            status = self.tell(primary, {"replSetGetStatus": 1})
+            config = self.ask(primary, {"replSetGetConfig": 1, "commitmentStatus": True})
+            status = self.ask(primary, {"replSetGetStatus": 1})
+            if config is None or "config" not in config or status is None or "members" not in status:
+                continue
             wanted = (config["config"]["version"], config["config"].get("term"))
             up = [member for member in status["members"] if member["health"] == 1]
             if config["commitmentStatus"] and all((member["configVersion"], member["configTerm"]) == wanted for member in up):
