@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import StackgateError
-from .config import DELAY, MAX_MEMBERS, MAX_VOTERS, OLD_DELAY
+from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.config import DELAY, MAX_MEMBERS, MAX_VOTERS, OLD_DELAY, Member
 
 DEFAULT_PORT = 27017
 MAX_PRIORITY = 1000
@@ -60,24 +60,43 @@ class DesiredMember:
     def electable(self) -> bool:
         return self.priority > 0
 
-    def fields(self, delay_field: str) -> dict[str, Any]:
-        """The fields of the member's document that are asked for, without `_id`; `delay_field` is the server's name of the delay."""
+    def document(self, member_id: int, delay_field: str) -> dict[str, Any]:
+        """The document of a new member. `delay_field` is how the server names the delay; it is left out when there is none."""
         found: dict[str, Any] = {
+            "_id": member_id,
             "host": self.host,
             "arbiterOnly": self.arbiter,
             "hidden": self.hidden,
             "priority": self.priority,
             "votes": self.votes,
-            delay_field: self.secondary_delay_s,
         }
         if self.build_indexes is not None:
             found["buildIndexes"] = self.build_indexes
-        if self.tags is not None:
+        if self.secondary_delay_s:
+            found[delay_field] = self.secondary_delay_s
+        if self.tags:
             found["tags"] = dict(self.tags)
-        if self.horizons is not None:
-            # An empty horizons document is not the same as none: None leaves the field out.
-            found["horizons"] = dict(self.horizons) or None
+        if self.horizons:
+            found["horizons"] = dict(self.horizons)
         return found
+
+    def differences(self, member: Member, delay_field: str) -> dict[str, Any]:
+        """The fields of an existing member's document that must change, but for votes, horizons and what needs it to be added anew."""
+        found: dict[str, Any] = {}
+        if member.priority != self.priority:
+            found["priority"] = self.priority
+        if member.hidden != self.hidden:
+            found["hidden"] = self.hidden
+        if member.delay_s != self.secondary_delay_s:
+            found[delay_field] = self.secondary_delay_s
+        if self.tags is not None and member.tags != dict(self.tags):
+            found["tags"] = dict(self.tags)
+        return found
+
+    def needs_adding_anew(self, member: Member) -> bool:
+        """Whether the server can only take it out and add it again: it never changes arbiterOnly or buildIndexes (e.3-15)."""
+        indexes = self.build_indexes if self.build_indexes is not None else member.build_indexes or self.priority > 0
+        return self.arbiter != member.arbiter or indexes != member.build_indexes
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from .config import ReplicaSetConfig
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.config import ReplicaSetConfig
 
 # Member states by number (replSetGetStatus myState).
 STATES = (
@@ -203,7 +203,7 @@ class Observation:
         """The identities of the replica sets that were found, each with the members that belong to it."""
         found: dict[str, tuple[str, ...]] = {}
         for member in self.members:
-            if member.set_id is not None:
+            if member.set_id is not None and member.standing in (Standing.MEMBER, Standing.REMOVED):
                 found[member.set_id] = (*found.get(member.set_id, ()), member.host)
         return found
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from ..errors import StackgateError
-from .config import ReplicaSetConfig
+from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.config import ReplicaSetConfig
 
 
 class Kind(Enum):

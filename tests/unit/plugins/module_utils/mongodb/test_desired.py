@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.config import Member
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.desired import delay_field, from_options
 
 
@@ -34,8 +35,6 @@ def test_what_is_not_given_takes_the_only_value_that_a_server_accepts() -> None:
         ("d", "d:1", 0, 0),
         ("e", "e:1", 0, 1),
     ]
-    assert found.members[2].fields("slaveDelay")["slaveDelay"] == 3600
-    assert "tags" not in found.members[0].fields("slaveDelay")
 
 
 def test_all_mistakes_are_named_at_once() -> None:
@@ -105,3 +104,35 @@ def test_hosts_all_on_loopback_and_good_settings_are_accepted() -> None:
 )
 def test_the_delay_is_named_by_the_feature_compatibility_version(fcv: Any, version: Any, name: str) -> None:
     assert delay_field(fcv, version) == name
+
+
+def test_the_document_of_a_new_member() -> None:
+    plain, delayed = from_options(
+        "rs0", [{"host": "a:1"}, {"host": "b:1", "secondary_delay_s": 60, "tags": {"dc": "x"}, "build_indexes": False}]
+    ).members
+    assert plain.document(3, "slaveDelay") == {"_id": 3, "host": "a:1", "arbiterOnly": False, "hidden": False, "priority": 1, "votes": 1}
+    found = delayed.document(4, "slaveDelay")
+    assert (found["_id"], found["buildIndexes"], found["slaveDelay"], found["tags"], found["priority"]) == (4, False, 60, {"dc": "x"}, 0)
+
+
+def test_differences_to_an_existing_member_are_by_meaning() -> None:
+    member = Member({"_id": 0, "host": "a:1", "priority": 1.0, "secondaryDelaySecs": 0, "tags": {"by": "hand"}})
+    same, other = from_options("rs0", [{"host": "a:1"}, {"host": "b:1", "secondary_delay_s": 60, "hidden": True, "tags": {}}]).members
+    assert same.differences(member, "secondaryDelaySecs") == {}
+    assert other.differences(member, "secondaryDelaySecs") == {"priority": 0, "hidden": True, "secondaryDelaySecs": 60, "tags": {}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "anew"),
+    [
+        ({"priority": 0}, False),
+        ({"priority": 1}, True),  # a member without indexes has priority 0
+        ({"arbiter": True}, True),
+        ({"build_indexes": True}, True),
+        ({"build_indexes": False}, False),
+    ],
+)
+def test_what_can_only_be_added_anew(wanted: dict[str, Any], anew: bool) -> None:
+    member = Member({"_id": 0, "host": "b:1", "priority": 0, "buildIndexes": False})
+    desired = from_options("rs0", [{"host": "a:1"}, {"host": "b:1", **wanted}]).members[1]
+    assert desired.needs_adding_anew(member) is anew
