@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import Cluster
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.wire import CommandFailed, Connection, Unreachable, reason
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.connection import CommandFailed, Connection, Dial
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.connection import Unreachable as Unreachable
 
 T = TypeVar("T")
 
@@ -29,9 +30,6 @@ ANSWER_TIMEOUT = 5.0
 GRACE = 15.0
 
 UNAUTHORIZED, AUTHENTICATION_FAILED, UNKNOWN_COMMAND = 13, 18, 59
-
-# Gives a socket; the argument is seconds for connecting. Raises StackgateError or OSError.
-Dial = Callable[[float], socket.socket]
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class Member:
         """
         with self._lock:
             begun = time.monotonic()
-            connection = self._open(timeout)
+            connection = self._open()
             try:
                 return connection.command(body, database, timeout)
             except CommandFailed as error:
@@ -114,7 +112,7 @@ class Member:
         with self._lock:
             if self.credentials is None:
                 return False
-            connection = self._open(timeout)
+            connection = self._open()
             try:
                 connection.login(self.credentials.username, self.credentials.password, self.credentials.source, timeout)
                 self.logged_in = True
@@ -136,15 +134,10 @@ class Member:
                 self._connection.close()
             self._connection, self.logged_in = None, None
 
-    def _open(self, timeout: float) -> Connection:
-        if self._connection is not None and not self._connection.closed:
-            return self._connection
-        begun = time.monotonic()
-        self.logged_in = None
-        try:
-            self._connection = Connection(self._dial(timeout), self.label)
-        except (StackgateError, OSError) as error:
-            raise Unreachable(self.label, reason(error), time.monotonic() - begun) from error
+    def _open(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self.logged_in = None
+            self._connection = Connection(self._dial, self.label)
         return self._connection
 
 

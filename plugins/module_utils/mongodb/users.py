@@ -24,6 +24,8 @@ ADMIN_ROLES: frozenset[Role] = frozenset({("root", "admin")})
 ACKNOWLEDGE_MS = 10_000
 # Seconds for a command that waits for that.
 PATIENCE = ACKNOWLEDGE_MS / 1000 + 5
+# Seconds between two looks at how far the majority is.
+PAUSE = 0.5
 # Before 4.0 there is only SCRAM-SHA-1, which this collection does not speak.
 MECHANISMS = ("SCRAM-SHA-256",)
 
@@ -128,7 +130,7 @@ def _settle(primary: Member, change: Change, written: Any) -> None:
         majority = (last.get("majorityOpTime") or {}).get("ts")
         if written is None or (majority is not None and majority >= written):
             return
-        time.sleep(0.5)
+        time.sleep(PAUSE)
     waited = time.monotonic() - begun + ACKNOWLEDGE_MS / 1000
     raise StackgateError(f"a majority of the members has this: {change.sentence}", "only the primary has it", waited=waited)
 

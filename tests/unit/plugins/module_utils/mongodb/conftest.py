@@ -16,22 +16,33 @@ import bson
 import pytest
 
 OK = {"ok": 1.0}
+# What the driver learns when it connects and when it looks whether the server is still there. Its own questions belong to no session.
+HANDSHAKE = {
+    "ismaster": True,
+    "helloOk": True,
+    "maxBsonObjectSize": 16777216,
+    "logicalSessionTimeoutMinutes": 30,
+    "minWireVersion": 0,
+    "maxWireVersion": 13,
+    "ok": 1.0,
+}
 
 
 class CannedServer:
     """Answers each command by `answers[name]`: a document, a list of documents (one after the other), or a function of the body.
 
     An exception as an answer closes the connection; a number waits for so many seconds first and then says ok.
+    connections: those that commands came over; the driver makes one more, to watch the server.
     """
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
         self.seen: list[tuple[str, dict[str, Any]]] = []
         self.connections = 0
+        self.handshake: dict[str, Any] = HANDSHAKE
 
     def dial(self, _seconds: float = 1.0) -> socket.socket:
         near, far = socket.socketpair()
-        self.connections += 1
         threading.Thread(target=self._serve, args=(far,), daemon=True).start()
         return near
 
@@ -41,13 +52,20 @@ class CannedServer:
 
     def _serve(self, sock: socket.socket) -> None:
         numbers = itertools.count(1000)
+        commanded = False
         try:
             while True:
-                header = self._read(sock, 16)
-                length, number, _answered, operation = struct.unpack("<iiii", header)
+                length, number, _answered, operation = struct.unpack("<iiii", self._read(sock, 16))
                 content = self._read(sock, length - 16)
                 assert operation == 2013 and content[:5] == b"\0\0\0\0\0"
-                document = bson.encode(self._answer(bson.decode(content[5:])))
+                body = bson.decode(content[5:])
+                if "lsid" not in body:
+                    reply = self.handshake
+                else:
+                    self.connections += not commanded
+                    commanded = True
+                    reply = self._answer(body)
+                document = bson.encode(reply)
                 sock.sendall(struct.pack("<iiii", 21 + len(document), next(numbers), number, 2013) + b"\0\0\0\0\0" + document)
         except (EOFError, OSError, ConnectionError):
             sock.close()
@@ -63,6 +81,8 @@ class CannedServer:
 
     def _answer(self, body: dict[str, Any]) -> dict[str, Any]:
         name = next(iter(body))
+        if name == "endSessions":
+            return OK
         self.seen.append((name, body))
         answer = self.answers.get(name, {"ok": 0.0, "errmsg": f"no such command: '{name}'", "code": 59, "codeName": "CommandNotFound"})
         if isinstance(answer, list):

@@ -138,7 +138,7 @@ def test_no_users_no_questions(canned: Any) -> None:
 
 def test_a_user_that_only_the_primary_has_is_waited_for(canned: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recorded (08b): ok 1 with a writeConcernError; the user exists, and would be lost with the primary."""
-    monkeypatch.setattr(users.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(users, "PAUSE", 0.05)
     late = [{"majorityOpTime": {"ts": Timestamp(100, 1), "t": 1}}, {"majorityOpTime": {"ts": Timestamp(105, 1), "t": 1}}]
     answers = [{"ok": 1.0, "isWritablePrimary": True, "lastWrite": one} for one in late]
     error = {"code": 64, "codeName": "WriteConcernFailed", "errmsg": "waiting for replication timed out"}
@@ -146,7 +146,7 @@ def test_a_user_that_only_the_primary_has_is_waited_for(canned: Any, monkeypatch
     member = Member("m1:27017", server.dial)
     apply(member, review(Server(canned, {}).member(), ADMIN, []).changes[0])
     assert server.commands == ["createUser", "hello", "hello"]
-    monkeypatch.setattr(users, "PATIENCE", 0.05)
+    monkeypatch.setattr(users, "PATIENCE", 0.5)
     answers[:] = answers[:1] * 2
     server.answers["hello"] = {"ok": 1.0, "isWritablePrimary": True, "lastWrite": late[0]}
     with pytest.raises(StackgateError, match="only the primary has it"):

@@ -1,28 +1,31 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Frames, errors and time limits of one connection."""
+"""What is asked and answered, errors and time limits of one connection."""
 
 from __future__ import annotations
 
 import socket
+import stat
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.wire import CommandFailed, Connection, Unreachable, reason
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.connection import CommandFailed, Connection, Unreachable, reason
 
 
 def connection(canned: Any, **answers: Any) -> Connection:
-    return Connection(canned(answers).dial(), "m1:27017")
+    return Connection(canned(answers).dial, "m1:27017")
 
 
 def test_a_command_and_its_reply(canned: Any) -> None:
     server = canned({"ping": {"ok": 1.0, "at": 7}})
-    talk = Connection(server.dial(), "m1:27017")
+    talk = Connection(server.dial, "m1:27017")
     assert talk.command({"ping": 1})["at"] == 7
-    assert server.seen == [("ping", {"ping": 1, "$db": "admin"})]
+    ((name, body),) = server.seen
+    assert (name, body["ping"], body["$db"]) == ("ping", 1, "admin")
 
 
 def test_a_refusal_has_code_and_words(canned: Any) -> None:
@@ -65,10 +68,40 @@ def test_a_cut_connection(canned: Any) -> None:
 
 
 def test_what_is_not_a_mongodb_server() -> None:
-    near, far = socket.socketpair()
-    far.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    with pytest.raises(Unreachable, match="does not speak MongoDB's protocol"):
-        Connection(near, "web:80").command({"hello": 1})
+    def dial(_seconds: float) -> socket.socket:
+        near, far = socket.socketpair()
+        far.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        return near
+
+    with pytest.raises(Unreachable, match="seen"):
+        Connection(dial, "web:80").command({"hello": 1}, timeout=1)
+
+
+def test_what_cannot_be_connected_to_is_known_at_once() -> None:
+    def dial(_seconds: float) -> socket.socket:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    begun = time.monotonic()
+    with pytest.raises(Unreachable, match=r"seen \(after 0\.\d s\): Connection refused"):
+        Connection(dial, "m1:27017").command({"hello": 1}, timeout=10)
+    assert time.monotonic() - begun < 2
+
+
+def test_a_server_that_is_shutting_down(canned: Any) -> None:
+    server = canned({})
+    server.handshake = {"ok": 0.0, "errmsg": "shutdown in progress", "code": 91, "codeName": "ShutdownInProgress"}
+    with pytest.raises(CommandFailed) as caught:
+        Connection(server.dial, "m1:27017").command({"hello": 1})
+    assert caught.value.code == 91
+
+
+def test_nobody_else_may_enter_and_nothing_is_left(canned: Any) -> None:
+    talk = connection(canned, ping={"ok": 1.0})
+    talk.command({"ping": 1})
+    socket_file = Path(talk._tunnel.address)
+    assert stat.S_IMODE(socket_file.parent.stat().st_mode) == 0o700
+    talk.close()
+    assert not socket_file.parent.exists()
 
 
 def test_dates_have_a_time_zone(canned: Any) -> None:
