@@ -95,7 +95,7 @@ class Connection:
             self._client.close()
         self._tunnel.close()
 
-    def _connect(self, **login: str) -> Any:
+    def _connect(self, **login: Any) -> Any:
         """A client that has not connected yet."""
         import pymongo
 
