@@ -30,6 +30,16 @@ if TYPE_CHECKING:
 
 LOCK_DOCUMENTATION = "http://dochub.mongodb.org/core/fsynccommand"
 DEFAULT_SHUTDOWN = 15.0
+VIEW = "system.tenantMigration.oplogView"
+# The server's own collections, in the order recorded (01, 02).
+LOCAL = [
+    *("replset.oplogTruncateAfterPoint", "startup_log", "system.rollback.id", "replset.election", "replset.minvalid", "system.views"),
+    VIEW,
+]
+LOCAL_MEMBER = [
+    *("replset.election", "oplog.rs", "system.views", "startup_log", "replset.initialSyncId", "replset.oplogTruncateAfterPoint"),
+    *("system.replset", "system.rollback.id", "replset.minvalid", VIEW),
+]
 
 
 @command("ping", before_login=True)
@@ -210,15 +220,18 @@ async def list_databases(node: Node, connection: ConnectionState, db: str, body:
 
 @command("listCollections", where="opt_in")
 async def list_collections(node: Node, connection: ConnectionState, db: str, body: Document) -> Document:
-    names = {name.partition(".")[2] for name in node.store.collections if name.startswith(f"{db}.")}
+    names = [name.partition(".")[2] for name in node.store.collections if name.startswith(f"{db}.")]
     if db == "local":
-        names |= {"startup_log", "system.rollback.id", "replset.minvalid", "replset.election", "replset.oplogTruncateAfterPoint"}
-        names |= {"oplog.rs", "system.replset"} if node.topology.config is not None else set()
+        names += LOCAL_MEMBER if node.topology.config is not None else LOCAL
     wanted = body.get("filter", {}).get("name")
-    shown: list[Document] = [{"name": name, "type": "collection"} for name in sorted(names) if wanted in (None, name)]
+    shown: list[Document] = [{"name": name, "type": _kind(name)} for name in names if wanted in (None, name)]
     if not body.get("nameOnly"):
         shown = [{**entry, "options": {}, "info": {"readOnly": False}} for entry in shown]
     return {"cursor": {"id": Int64(0), "ns": f"{db}.$cmd.listCollections", "firstBatch": shown}}
+
+
+def _kind(name: str) -> str:
+    return "view" if name == VIEW else "collection"
 
 
 @command("dbStats", "dbstats", where="opt_in")

@@ -11,6 +11,7 @@ from bson.timestamp import Timestamp
 
 from . import (
     admin_commands,  # noqa: F401 - the families of commands register themselves
+    api_version,
     data_commands,  # noqa: F401
     set_commands,  # noqa: F401
 )
@@ -48,15 +49,19 @@ async def run(node: Node, connection: ConnectionState, db: str, body: Document) 
         if name not in ("hello", "isMaster", "ismaster") or error.code != 91:
             error.extra |= _times(node)
         raise
-    return {**reply, "ok": 1.0, **_times(node)}
+    # An initiate was begun where there were no such times yet (recorded: 02, 03b).
+    return {**reply, "ok": 1.0, **({} if name == "replSetInitiate" else _times(node))}
 
 
 async def _checked(node: Node, connection: ConnectionState, db: str, body: Document, name: str) -> Document:
+    if "$db" not in body and not connection.op_query:
+        raise CommandError(40571, "OP_MSG requests require a $db argument")
     entry = COMMANDS.get(name)
     if entry is None:
         raise CommandError(59, f"no such command: '{name}'")
     sender = str(body.get("from", "")) if entry.internal else None
     _drop(node, sender)
+    api_version.check(name, body)
     if entry.admin_only and db != "admin":
         raise CommandError(13, f"{name} may only be run against the admin database.")
     _see_cluster_time(node, body)

@@ -45,11 +45,13 @@ class Elections:
             return
         timeout = topology.config.election_timeout
         self._deadline = clock.monotonic() + timeout * (1 + random.random() * OFFSET)
-        if self._timer is None:
+        if self._timer is None or self._timer.when() > asyncio.get_running_loop().time() + clock.real(self._deadline - clock.monotonic()):
             self._sleep()
 
     def _sleep(self) -> None:
         clock = self._node.clock
+        if self._timer is not None:
+            self._timer.cancel()
         delay = clock.real(max(0.0, self._deadline - clock.monotonic()))
         self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
 

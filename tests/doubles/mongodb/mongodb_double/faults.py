@@ -11,6 +11,9 @@ from typing import Any
 from .clock import Clock
 from .signals import Signal
 
+# The server's own fault that does the same as our order, by command or by setParameter.
+HOLD_INITIAL_SYNC = "initialSyncHangBeforeFinish"
+
 
 @dataclass
 class Faults:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # A failed heartbeat is repeated so often at once.
 RETRIES = 2
+# Heartbeats are so many times as frequent while members are coming up.
+QUICK = 4
 NO_LIFE = "no response within election timeout period"
 
 
@@ -77,13 +79,23 @@ class Heartbeats:
     async def _loop(self, host: str) -> None:
         poked = self._pokes[host]
         while True:
-            config = self._topology.config
-            waiting = asyncio.ensure_future(poked.wait(2.0 if config is None else config.heartbeat_interval))
+            waiting = asyncio.ensure_future(poked.wait(self._interval()))
             await self._beat(host)
             await waiting
             view = self._view(host)
-            if view is None and (self._topology.me is not None or config is None):
+            if view is None and (self._topology.me is not None or self._topology.config is None):
                 return
+
+    def _interval(self) -> float:
+        """Seconds; shorter as long as members are coming up and there is no primary (recorded: 02, 07)."""
+        topology = self._topology
+        if topology.config is None:
+            return 2.0
+        coming = topology.primary_id is None and any(
+            view.health < 0 or view.state in (State.STARTUP, State.STARTUP2) for view in topology.views.values()
+        )
+        quick = topology.state is State.STARTUP2 or coming
+        return topology.config.heartbeat_interval / (QUICK if quick else 1)
 
     def _view(self, host: str) -> View | None:
         return next((view for view in self._topology.views.values() if view.host == host), None)

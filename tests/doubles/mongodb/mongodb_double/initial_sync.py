@@ -67,7 +67,10 @@ class SyncProgress:
 async def run(node: Node, replication: Replication) -> None:
     """One attempt; at its end the member is a secondary, or tries again after a moment."""
     topology, store = node.topology, node.store
-    topology.sync_progress = topology.sync_progress or SyncProgress(topology.now())
+    if topology.sync_progress is None:
+        # The first look is before any heartbeat and finds nobody (recorded: 02, 07).
+        topology.sync_progress = SyncProgress(topology.now())
+        await node.clock.sleep(RETRY)
     progress = topology.sync_progress
     source = replication.choose(at_all=True)
     if source is None:
@@ -90,6 +93,7 @@ async def run(node: Node, replication: Replication) -> None:
         if topology.follower is State.STARTUP2 and topology.me is not None:
             await store.end_copy(last)
             topology.set_follower(State.SECONDARY)
+            node.elections.put_off()
             topology.progress.notify()
     except (Unreachable, CommandError):
         progress.failures += 1

@@ -18,7 +18,7 @@ from .concerns import Concerns
 from .connection import ConnectionState
 from .elections import Elections
 from .errors import CommandError
-from .faults import Faults
+from .faults import HOLD_INITIAL_SYNC, Faults
 from .heartbeats import Heartbeats
 from .initial_sync import Copies
 from .network import Network, PeerFactory
@@ -54,7 +54,8 @@ class Node:
         self.options = options
         self.clock = clock
         self.authorize = authorize
-        self.faults = Faults(clock)
+        parameters = options.parsed.get("setParameter", {})
+        self.faults = Faults(clock, hold_initial_sync="alwaysOn" in parameters.get(f"failpoint.{HOLD_INITIAL_SYNC}", ""))
         self.network = Network(clock, self.faults, peers, options.keys)
         self.store = Store(options.dbpath)
         self.topology = Topology(clock, self.store, options.repl_set)
@@ -205,9 +206,10 @@ class Node:
 
     def replicate(self, op: str, namespace: str, change: Document, session: Document | None = None) -> Entry:
         """Do an operation here and log it for the others. Raises CommandError 10107 where we are not writable."""
-        if not self.topology.writable:
+        local = namespace.startswith("local.")
+        if not self.topology.writable and not local:
             raise CommandError(10107, "not primary")
-        if not self.topology.replicated or namespace.startswith("local."):
+        if not self.topology.replicated or local:
             self.store.write_local(op, namespace, change)
             return Entry(self.store.applied.optime, {"op": op, "ns": namespace, "o": change, "wall": self.clock.now()})
         entry = self._entry(op, namespace, change, self.topology.term, session)

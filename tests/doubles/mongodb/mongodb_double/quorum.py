@@ -44,7 +44,8 @@ async def check(node: Node, config: Config, initiate: bool) -> None:
             if initiate:
                 node.network.forget(member.host, "quorum")
         theirs = reply.get("$replData", {}).get("replicaSetId")
-        if initiate and theirs is not None:
+        # Of a set that had no primary yet nothing is said (recorded: 03c).
+        if initiate and theirs is not None and int(reply.get("term", 0)) > 0:
             vetoes.append(
                 f"Our replica set ID did not match that of our request target, replSetId: {config.set_id}, requestTarget: {member.host}, "
                 f"requestTargetReplSetId: {theirs}"

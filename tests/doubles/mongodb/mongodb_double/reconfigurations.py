@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,10 @@ CUSTOM_DEFAULTS = (
 )
 # Seconds between finding oneself in a configuration again and being a secondary (recorded: 10, steps 33-34).
 REJOINING = 0.05
+# Seconds that it takes to come to a first configuration by heartbeat, so that initiates at the same time do not see each other (03c).
+FIRST = 0.3
+# Seconds that an initiate waits for the first heartbeats to be answered.
+FIRST_ANSWERS = 0.5
 
 
 class Reconfigurations:
@@ -34,6 +40,8 @@ class Reconfigurations:
         self._node = node
         self._topology = node.topology
         self._busy = False
+        # A configuration came by heartbeat and is about to be looked at.
+        self._learning = False
         # Orders take their turn; what the member does by itself does not wait.
         self._turn = asyncio.Lock()
 
@@ -82,12 +90,18 @@ class Reconfigurations:
 
     def install_from_heartbeat(self, config: Config) -> None:
         """A member has a newer one; or the one we have, in which we did not find ourselves yet."""
-        if not self._busy:
-            self._busy = True
+        if not self._busy and not self._learning:
+            self._learning = True
             self._node.spawn(self._from_heartbeat(config))
 
     async def _from_heartbeat(self, config: Config) -> None:
         topology = self._topology
+        if topology.config is None:
+            await self._node.clock.sleep(FIRST)
+        self._learning = False
+        if self._busy:
+            return
+        self._busy = True
         try:
             if config.name != topology.set_name:
                 return
@@ -144,21 +158,26 @@ class Reconfigurations:
 
     # By order
 
-    async def initiate(self, config: Config, me: Member) -> None:
-        """The first configuration, which everyone must agree with. Raises CommandError."""
-        if self._busy:
+    @contextmanager
+    def initiating(self) -> Iterator[None]:
+        """Only one at a time. Raises CommandError 23."""
+        if self._busy or self._topology.config is not None:
             raise CommandError(23, "already initialized")
         self._busy = True
         try:
-            self._node.assumed_host = me.host
-            await quorum.check(self._node, config, initiate=True)
-            if self._topology.config is not None:
-                raise CommandError(23, "already initialized")
-            self._node.begin_history()
-            await self.install(config, me)
-            self._node.elections.put_off(first=True)
+            yield
         finally:
             self._busy = False
+
+    async def initiate(self, config: Config, me: Member) -> None:
+        """The first configuration, which everyone must agree with. Raises CommandError."""
+        topology = self._topology
+        self._node.assumed_host = me.host
+        await quorum.check(self._node, config, initiate=True)
+        self._node.begin_history()
+        await self.install(config, me)
+        self._node.elections.put_off(first=True)
+        await topology.progress.until(lambda: all(view.fresh for view in topology.views.values()), FIRST_ANSWERS)
 
     async def reconfigure(self, document: Any, force: bool, max_seconds: float | None) -> None:
         """replSetReconfig, check for check. Raises CommandError."""

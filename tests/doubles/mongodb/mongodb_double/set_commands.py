@@ -13,9 +13,10 @@ from . import (
     stepdown,  # noqa: F401 - registers replSetStepDown and its like
 )
 from .bsontext import text
-from .config import ConfigError, parse
+from .config import Config, ConfigError, Member, parse
 from .config_rules import validate
 from .errors import CommandError
+from .faults import HOLD_INITIAL_SYNC
 from .reconfigurations import not_electable
 from .registry import Document, command
 from .self_detection import default_host, find_self
@@ -32,45 +33,45 @@ DEFAULT_INFO = "no configuration specified. Using a default configuration for th
 @command("replSetInitiate", admin_only=True)
 async def initiate(node: Node, connection: ConnectionState, db: str, body: Document) -> Document:
     """The checks in the server's order (recorded: 03a, 03b, 09b)."""
-    topology = node.topology
-    if not topology.replicated:
+    if not node.topology.replicated:
         raise CommandError(76, "This node was not started with the replSet option")
-    if topology.config is not None:
-        raise CommandError(23, "already initialized")
-    given, reply = body["replSetInitiate"], {}
-    if not isinstance(given, dict) or not given:
-        host = default_host(node)
-        given = {"_id": topology.set_name, "version": 1, "members": [{"_id": 0, "host": host}]}
-        reply = {"info2": DEFAULT_INFO, "me": host}
-    given = given if "version" in given else {**given, "version": 1}
-    if isinstance(given.get("settings"), dict) and "replicaSetId" in given["settings"]:
-        raise CommandError(
-            93, f"replica set configuration cannot contain 'replicaSetId' field when called from replSetInitiate: {text(given)}"
-        )
-    try:
-        config = parse(given).with_(term=0, set_id=ObjectId())
-        if config.name != topology.set_name:
-            raise ConfigError(
-                "Rejecting initiate with a set name that differs from command line set name, "
-                f"initiate set name: {config.name}, command line set name: {topology.set_name}"
-            )
-        validate(config)
-        if config.version != 1:
-            raise ConfigError(f"Configuration used to initiate a replica set must  have version 1, but found {config.version}")
-        found = await find_self(node, config)
-        if not found:
-            raise ConfigError(f"No host described in new configuration with {config.stamp} for replica set {config.name} maps to this node")
-        if len(found) > 1:
-            hosts = " and ".join(member.host for member in found)
-            raise ConfigError(
-                f"The hosts {hosts} all map to this node in new configuration with {config.stamp} for replica set {config.name}"
-            )
-        if not found[0].electable:
-            raise ConfigError(not_electable(found[0], config))
-    except ConfigError as error:
-        raise CommandError(93, str(error)) from None
-    await node.reconfigurations.initiate(config, found[0])
+    with node.reconfigurations.initiating():
+        given, reply = body["replSetInitiate"], {}
+        if not isinstance(given, dict) or not given:
+            host = default_host(node)
+            given = {"_id": node.topology.set_name, "version": 1, "members": [{"_id": 0, "host": host}]}
+            reply = {"info2": DEFAULT_INFO, "me": host}
+        try:
+            config, me = await _first_config(node, given if "version" in given else {**given, "version": 1})
+        except ConfigError as error:
+            raise CommandError(93, str(error)) from None
+        await node.reconfigurations.initiate(config, me)
     return reply
+
+
+async def _first_config(node: Node, given: Document) -> tuple[Config, Member]:
+    """The configuration, and ourselves in it. Raises ConfigError."""
+    name = node.topology.set_name
+    if isinstance(given.get("settings"), dict) and "replicaSetId" in given["settings"]:
+        raise ConfigError(f"replica set configuration cannot contain 'replicaSetId' field when called from replSetInitiate: {text(given)}")
+    config = parse(given).with_(term=0, set_id=ObjectId())
+    if config.name != name:
+        raise ConfigError(
+            "Rejecting initiate with a set name that differs from command line set name, "
+            f"initiate set name: {config.name}, command line set name: {name}"
+        )
+    validate(config)
+    if config.version != 1:
+        raise ConfigError(f"Configuration used to initiate a replica set must  have version 1, but found {config.version}")
+    found = await find_self(node, config)
+    where = f"in new configuration with {config.stamp} for replica set {config.name}"
+    if not found:
+        raise ConfigError(f"No host described {where} maps to this node")
+    if len(found) > 1:
+        raise ConfigError(f"The hosts {' and '.join(member.host for member in found)} all map to this node {where}")
+    if not found[0].electable:
+        raise ConfigError(not_electable(found[0], config))
+    return config, found[0]
 
 
 @command("replSetReconfig", admin_only=True)
@@ -123,3 +124,13 @@ async def resize_oplog(node: Node, connection: ConnectionState, db: str, body: D
 @command("appendOplogNote", admin_only=True, where="never", write_concern=True)
 async def append_oplog_note(node: Node, connection: ConnectionState, db: str, body: Document) -> Document:
     return {"$written": node.replicate("n", "", body.get("data", {})).optime}
+
+
+@command("configureFailPoint", admin_only=True)
+async def configure_fail_point(node: Node, connection: ConnectionState, db: str, body: Document) -> Document:
+    """The one that holds an initial sync (recorded: 07b)."""
+    if body["configureFailPoint"] != HOLD_INITIAL_SYNC:
+        raise CommandError(60, f"{body['configureFailPoint']} not found", name="FailPointSetFailed")
+    hold = body.get("mode") != "off"
+    node.faults.order({"order": "hold_initial_sync", "hold": hold})
+    return {"count": 0}
