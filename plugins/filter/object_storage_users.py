@@ -44,7 +44,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Each user's C(name), C(secret), C(absent), the given C(values) of the Secret, and the C(account).
+  description: Each user's C(name), C(secret), C(absent), C(writes), the given C(values) of the Secret, and the C(account).
   type: list
   elements: dict
 """

@@ -15,7 +15,7 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-SETS = ("defaults", "everything", "wesago")
+SETS = ("defaults", "everything", "wesago", "object_storage_test")
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +33,6 @@ def stacks(rendered: dict[str, dict[str, Any]]) -> dict[str, Any]:
     from rules import Stack
 
     return {
-        name: Stack(found["objects"], found["secrets"], ("app-tls",), found["gates"], found["upstreams"])
+        name: Stack(found["objects"], found["secrets"], ("app-tls", "store-tls", "console-tls"), found["gates"], found["upstreams"])
         for name, found in rendered.items()
     }

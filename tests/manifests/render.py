@@ -16,11 +16,12 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 SETS = Path(__file__).parent / "sets"
-ROLES = ("namespace", "mongodb", "postgresql", "redis", "workload", "nginx", "website", "ingress")
+ROLES = ("namespace", "mongodb", "postgresql", "redis", "object_storage", "workload", "nginx", "website", "ingress")
 MIDDLEWARE = "traefik.io/v1alpha1/Middleware"
 # What tasks would have registered before the template is rendered.
 REGISTERED: dict[str, Any] = {
     "__mongodb_made": {"results": [{"item": {"name": "mongodb-exporter"}, "checksum": "0" * 64}]},
+    "__object_storage_root": {"checksum": "0" * 64},
     "__postgresql_secret": {"checksum": "0" * 64},
     "__redis_secret": {"checksum": "0" * 64},
     "__workload_secrets": {"checksums": {}},
@@ -38,6 +39,7 @@ def main() -> None:
         "defaults": render("defaults", [*instance, SETS / "defaults.yml"]),
         "everything": render("everything", [*instance, SETS / "everything.yml"]),
         "wesago": render("wesago", [*instance, ROOT / "playbooks" / "group_vars" / "wesago.yml"]),
+        "object_storage_test": render("storage", [*instance, ROOT / "playbooks" / "group_vars" / "object_storage_test.yml"]),
     }
     json.dump(everything, sys.stdout)
 
@@ -72,7 +74,7 @@ def render(name: str, files: list[Path]) -> dict[str, Any]:
     for role in roles:
         text = value(f"lookup('ansible.builtin.template', '{role}.yml.j2')", role) or ""  # no hosts: no text
         texts[role] = text
-        component = Component(role, f"{name}-test", f"{name}-test", name)
+        component = Component(role.replace("_", "-"), f"{name}-test", f"{name}-test", name)
         documents = parse(text, f"{role}.yml.j2")
         objects += [plain(wanted.body) for wanted in prepare(documents, component, lambda _api, kind: kind not in CLUSTER_KINDS)]
     made = value("workload_secrets", "workload")
@@ -82,6 +84,9 @@ def render(name: str, files: list[Path]) -> dict[str, Any]:
     for secret in value("__mongodb_secrets", "mongodb") if "mongodb" in roles else []:
         secrets[secret["name"]] = sorted(key for part in ("generate", "values", "fields") for key in secret.get(part) or {})
     secrets["postgresql"] = sorted(key for part in ("generate", "values", "fields") for key in value(f"__postgresql_{part}", "postgresql"))
+    secrets["object-storage-root"] = ["access-key", "secret-key"]
+    for user in value("__object_storage_users", "object_storage"):
+        secrets[user["secret"]] = sorted(["secret-key", *user["values"]])
     secrets["redis"] = sorted(["password", *value("__redis_values", "redis"), *value("__redis_fields", "redis")])
     return {
         "objects": objects,

@@ -18,7 +18,7 @@ LASTING = ("Deployment", "StatefulSet")
 RESTRICTED_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 SECRET_WORD = re.compile(r"PASSWORD|SECRET|TOKEN|PRIVATE|CREDENTIAL|API_?KEY", re.IGNORECASE)
 # Sets that their role's bootstrap restarts, in the order that the store needs: the StatefulSet itself leaves old pods alone.
-ROLLED_BY_BOOTSTRAP = ("mongodb",)
+ROLLED_BY_BOOTSTRAP = ("mongodb", "object-storage")
 LABELS = ("instance", "component", "managed-by", "part-of")
 CLIENT_OF = "stackgate.k3s/client-of-"
 EDGE = "stackgate.k3s/edge"
@@ -355,6 +355,8 @@ def _pod_references(stack: Stack, pod: Pod) -> Iterator[str]:
             if kind == "configMap":
                 found = stack.named("ConfigMap", reference["name"])
                 known = [*found.get("data", {}), *found.get("binaryData", {})] if found else None
+            if kind == "secret" and reference["name"] in stack.outside:
+                continue
             if kind != "claim" and known is None:
                 yield f"{pod.name}: there is no {kind} {reference['name']}"
             for key in reference["keys"] if known is not None else []:
@@ -383,7 +385,10 @@ def _sources(volume: Object) -> Iterator[tuple[str, Object]]:
     if "secret" in volume:
         yield "secret", {"name": volume["secret"]["secretName"], "keys": [item["key"] for item in volume["secret"].get("items", [])]}
     maps = [volume["configMap"]] if "configMap" in volume else []
-    maps += [source["configMap"] for source in volume.get("projected", {}).get("sources", [])]
+    for source in volume.get("projected", {}).get("sources", []):
+        maps += [source["configMap"]] if "configMap" in source else []
+        if "secret" in source and not source["secret"].get("optional"):
+            yield "secret", {"name": source["secret"]["name"], "keys": [item["key"] for item in source["secret"].get("items", [])]}
     for source in maps:
         yield "configMap", {"name": source["name"], "keys": [item["key"] for item in source.get("items", [])]}
 
@@ -474,7 +479,7 @@ def network(stack: Stack) -> Iterator[str]:
             for variable in container.get("env", [])
             if "secretKeyRef" in variable.get("valueFrom", {})
         }
-        for store in used & {"mongodb", "postgresql", "redis"}:
+        for store in used & {"mongodb", "object-storage", "postgresql", "redis"}:
             if pod.labels["app.kubernetes.io/component"] != store and f"{CLIENT_OF}{store}" not in pod.labels:
                 yield f"{pod.name}: has the Secret of {store}, but is not its client (clients_of)"
 
@@ -536,13 +541,14 @@ def gates(stack: Stack) -> Iterator[str]:
         if not held:
             yield f"{title(item)}: no gate waits for it"
     claims = {
-        f"{claim['metadata']['name']}-{item['metadata']['name']}-{ordinal}"
+        f"{claim['metadata']['name']}-{item['metadata']['name']}-{ordinal}": claim["metadata"].get("labels", {})
         for item in stack.of("StatefulSet")
         for claim in item["spec"].get("volumeClaimTemplates") or []
         for ordinal in range(item["spec"].get("replicas", 1))
     }
+    waits = [condition for condition in conditions if condition["kind"] == "pvc"]
     for claim in claims:
-        if not any(condition["kind"] == "pvc" and condition["name"] == claim for condition in conditions):
+        if not any(condition.get("name") == claim or counts(condition, claims, claim) for condition in waits):
             yield f"claim {claim}: no gate waits for it"
     for service in stack.of("Service"):
         if service["spec"].get("clusterIP") != "None" and not any(
@@ -559,6 +565,12 @@ def gates(stack: Stack) -> Iterator[str]:
         }.get(condition["kind"])
         if wanted and wanted not in kinds:
             yield f"gate {condition}: there is no {wanted}"
+
+
+def counts(condition: Object, claims: dict[str, dict[str, str]], claim: str) -> bool:
+    """Whether a condition wants at least as many claims by their labels as there are, this one among them."""
+    selector = {"matchLabels": condition.get("selector") or {"": ""}}
+    return matches(selector, claims[claim]) and condition["minimum"] >= sum(matches(selector, labels) for labels in claims.values())
 
 
 RULES: tuple[Rule, ...] = (

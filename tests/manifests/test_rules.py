@@ -129,10 +129,11 @@ BREAKS: list[tuple[Rule, str, Break]] = [
     (rules.network, "secret without network", lambda s: labels(s, "web").pop("stackgate.k3s/client-of-postgresql")),
     (rules.exposure, "node port", lambda s: item(s, "Service", "web")["spec"].update(type="NodePort")),
     (rules.exposure, "rights", lambda s: s.objects.append({"kind": "Role", "metadata": {"name": "all"}})),
-    (rules.exposure, "snippet", lambda s: s.of("Ingress")[0]["metadata"]["annotations"].update({"x/server-snippet": ""})),
+    (rules.exposure, "snippet", lambda s: s.of("Ingress")[0]["metadata"].setdefault("annotations", {}).update({"x/server-snippet": ""})),
     (rules.gates, "forgotten rollout", lambda s: s.gates["postgresql"].pop(0)),
     (rules.gates, "forgotten endpoints", lambda s: s.gates.update(redis=[c for c in s.gates["redis"] if c["kind"] != "endpoints"])),
     (rules.gates, "forgotten job", lambda s: s.gates.update(workload=[c for c in s.gates["workload"] if c["kind"] != "job"])),
+    (rules.gates, "too few claims", lambda s: next(c for c in s.gates["object_storage"] if c["kind"] == "pvc").update(minimum=7)),
     (rules.gates, "of nothing", lambda s: without(s, "Deployment", "web")),
 ]
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 ROLES = Path(__file__).parents[2] / "roles"
-NAMES = ("namespace", "mongodb", "postgresql", "redis", "workload", "nginx", "website", "ingress")
+NAMES = ("namespace", "mongodb", "postgresql", "redis", "object_storage", "workload", "nginx", "website", "ingress")
 TYPES = {"str": str, "int": int, "bool": bool, "list": list, "dict": dict, "float": float}
 
 

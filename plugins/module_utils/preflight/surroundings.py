@@ -50,9 +50,19 @@ NEEDED_RIGHTS: dict[str, tuple[Right, ...]] = {
         Right("", "persistentvolumeclaims", ("get", "list")),
         Right("", "pods", ("delete",)),
     ),
+    "object_storage": (
+        Right("apps", "statefulsets", WRITE),
+        Right("", "persistentvolumeclaims", ("get", "list")),
+        Right("", "pods", ("delete",)),
+    ),
     "postgresql": (Right("apps", "statefulsets", WRITE), Right("", "persistentvolumeclaims", ("get", "list"))),
     "redis": (Right("apps", "statefulsets", WRITE), Right("", "persistentvolumeclaims", ("get", "list"))),
-    "workload": (Right("batch", "jobs", WRITE), Right("batch", "cronjobs", WRITE), Right("", "persistentvolumeclaims", WRITE)),
+    "workload": (
+        Right("batch", "jobs", WRITE),
+        Right("batch", "cronjobs", WRITE),
+        Right("", "persistentvolumeclaims", WRITE),
+        Right("", "pods", ("create", "delete")),
+    ),
     "ingress": (Right("networking.k8s.io", "ingresses", WRITE),),
 }
 

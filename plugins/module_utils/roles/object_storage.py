@@ -55,6 +55,8 @@ def ellipsis(count: int) -> str:
 def users(given: Sequence[Mapping[str, Any]], buckets: Iterable[Mapping[str, Any]], region: str, tls: bool = False) -> list[dict[str, Any]]:
     """The users, each with its Secret (name and given values) and its `account`, as the module object_storage takes it.
 
+    writes: whether it may write to its first bucket, as far as this can be told without reading a policy.
+
     buckets: as the role's variable has them. Raises StackgateError for names that cannot be, or are not there.
     """
     if mistakes := [*_mistakes(given, {bucket["name"] for bucket in buckets if bucket.get("state") != "absent"})]:
@@ -73,13 +75,16 @@ def users(given: Sequence[Mapping[str, Any]], buckets: Iterable[Mapping[str, Any
             "region": region,
             "bucket": next(iter(user.get("buckets") or []), ""),
         }
-        if absent:
-            account = {"name": user["name"], "state": "absent"}
-        elif user.get("policy"):
-            account = {"secret": secret, "state": "present", "policy": user["policy"]}
-        else:
-            account = {"secret": secret, "state": "present", "buckets": user["buckets"], "access": user.get("access") or "readwrite"}
-        found.append({"name": user["name"], "secret": secret, "absent": absent, "values": values, "account": account})
+        account = {"name": user["name"], "state": "absent" if absent else "present"}
+        if not absent:
+            own = (
+                {"policy": user["policy"]}
+                if user.get("policy")
+                else {"buckets": user["buckets"], "access": user.get("access") or "readwrite"}
+            )
+            account |= {"secret": secret, **own}
+        writes = account.get("access") == "readwrite"
+        found.append({"name": user["name"], "secret": secret, "absent": absent, "writes": writes, "values": values, "account": account})
     return found
 
 

@@ -55,14 +55,28 @@ def test_a_user_gets_a_secret_and_the_right_to_its_buckets() -> None:
         "region": "eu-1",
         "bucket": "more",
     }
-    assert user["account"] == {"secret": "object-storage-shop", "state": "present", "buckets": ["more", "app"], "access": "readwrite"}
+    assert user["account"] == {
+        "name": "shop",
+        "state": "present",
+        "secret": "object-storage-shop",
+        "buckets": ["more", "app"],
+        "access": "readwrite",
+    }
 
 
 def test_a_policy_of_ones_own_replaces_buckets_and_access() -> None:
     policy = {"Version": "2012-10-17", "Statement": []}
     (user,) = object_storage.users([{"name": "shop", "policy": policy, "secret": "keys"}], BUCKETS, "eu-1")
-    assert user["account"] == {"secret": "keys", "state": "present", "policy": policy}
+    assert user["account"] == {"name": "shop", "state": "present", "secret": "keys", "policy": policy}
     assert user["values"]["bucket"] == ""
+    assert not user["writes"]
+
+
+def test_who_only_reads_is_not_asked_to_write() -> None:
+    reader, writer = object_storage.users(
+        [{"name": "reader", "buckets": ["app"], "access": "readonly"}, {"name": "writer", "buckets": ["app"]}], BUCKETS, "eu-1"
+    )
+    assert (reader["writes"], writer["writes"]) == (False, True)
 
 
 def test_who_goes_is_named_and_needs_nothing() -> None:
