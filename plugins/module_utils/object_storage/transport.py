@@ -30,8 +30,8 @@ class Line:
         """A new connection. StackgateError when there is none to be had."""
         try:
             self._last = self._dial(self.timeout)
-        except OSError as error:
-            said = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        except (OSError, StackgateError) as error:
+            said = error.seen if isinstance(error, StackgateError) else error.strerror or str(error) or "no answer in time"
             raise StackgateError(f"the object storage answers at {self.label}", f"{self.label}: {said}") from error
         self._last.settimeout(self.timeout)
         return self._last
