@@ -94,15 +94,15 @@ options:
     description:
       - A Secret with the keys C(username) and C(password) of the administrator of the set, a user of the database C(admin) with the
         role C(root).
-      - Without it, and without O(username), nobody logs in, which is enough for servers that have no access control.
+      - Without it, and without O(login_user), nobody logs in, which is enough for servers that have no access control.
     type: str
-  username:
+  login_user:
     description:
       - The administrator's name, in place of O(credentials_secret).
     type: str
-  password:
+  login_password:
     description:
-      - The administrator's password, with O(username).
+      - The administrator's password, with O(login_user).
     type: str
   answer_timeout:
     description:

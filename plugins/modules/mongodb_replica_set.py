@@ -38,7 +38,9 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: Returns the plan as far as it can be predicted, and changes nothing. What needs a user that is yet to be made is predicted.
+    description:
+      - Returns the plan as far as it can be predicted, and changes nothing. Pods and Secrets that do not exist are taken for ones that the
+        run makes before this task, such pods for new and empty members.
   diff_mode:
     support: full
     description: The configuration before and after each step.
@@ -100,9 +102,11 @@ options:
     description:
       - V(all) brings the set to what O(members), O(settings) and O(users) say.
       - V(shrink) only takes members out that are not listed, with what that needs, and does nothing when there are none or no set
-        is there yet. It belongs before the pods are scaled down; V(all) belongs after they are scaled up.
+        is there yet. It belongs before the pods are scaled down.
+      - V(grow) belongs after a task with V(shrink), and after the pods are scaled up. It does what V(all) does. In check mode it takes
+        for granted that the other task has done its part, so that the two together tell what the run does.
     type: str
-    choices: [all, shrink]
+    choices: [all, shrink, grow]
     default: all
   consents:
     description:

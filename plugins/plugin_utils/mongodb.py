@@ -36,9 +36,10 @@ class Access:
         self.members.close()
 
 
-def access(options: Mapping[str, Any], connect: Callable[[], Cluster]) -> Access:
+def access(options: Mapping[str, Any], connect: Callable[[], Cluster], check: bool = False) -> Access:
     """From the options of a task. connect: makes the connection to the cluster; called at most once, and only when it is needed.
 
+    check: in check mode a Secret that is missing is taken for one that the run makes before this task.
     Raises StackgateError when options contradict each other, a Secret or its key is missing, or a library is.
     """
     need_bson()
@@ -50,18 +51,20 @@ def access(options: Mapping[str, Any], connect: Callable[[], Cluster]) -> Access
         raise StackgateError("namespace says where the pods and Secrets are", "it is not given", "set the option namespace")
 
     @functools.cache
-    def read(name: str) -> Mapping[str, str]:
+    def read(name: str) -> Mapping[str, str] | None:
         found = cluster().get("v1", "Secret", name, namespace) if namespace else None
-        if found is None:
+        if found is None and not check:
             raise StackgateError(
                 f"the Secret {name} is in namespace {namespace or '(none given)'}",
                 "it is not there",
                 "make it first, for instance with generated_secret, or correct its name",
             )
-        return found.get("data") or {}
+        return None if found is None else found.get("data") or {}
 
     def secret(name: str, key: str) -> str:
         data = read(name)
+        if data is None:
+            return f"({key} of Secret {name})"
         if key not in data:
             raise StackgateError(f"the Secret {name} has the key {key}", f"it has {', '.join(sorted(data)) or 'no key'}")
         return base64.b64decode(data[key]).decode()
@@ -69,8 +72,8 @@ def access(options: Mapping[str, Any], connect: Callable[[], Cluster]) -> Access
     administrator = None
     if options["credentials_secret"]:
         administrator = Credentials(secret(options["credentials_secret"], "username"), secret(options["credentials_secret"], "password"))
-    elif options["username"]:
-        administrator = Credentials(str(options["username"]), str(options["password"] or ""))
+    elif options["login_user"]:
+        administrator = Credentials(str(options["login_user"]), str(options["login_password"] or ""))
     return Access(client.reach(pods, administrator, namespace, cluster), names, administrator, secret)
 
 

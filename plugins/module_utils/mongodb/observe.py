@@ -76,6 +76,8 @@ class Observer:
         offset = _offset(hello.get("localTime"), begun, time.time())
         try:
             replies = self._interview(member, hello, timeout)
+            if "setName" not in hello and replies["replSetGetStatus"].get("ok") == 1:  # it has just become a member
+                replies = self._interview(member, member.hello(timeout), timeout)
         except Unreachable as error:  # it went away between two questions
             return observation.observe_member(member.host, {"hello": {"errmsg": error.reason}})
         return observation.observe_member(member.host, replies, logged_in=member.logged_in, clock_offset_s=offset)
