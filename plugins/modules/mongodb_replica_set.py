@@ -31,7 +31,7 @@ description:
     as no user is, and to which a member reached by O(members[].pod) answers. Whether a password is right is found out by logging in
     with it, so a run with nothing to do writes nothing.
   - No password is printed, returned or shown in a difference.
-  - Runs in ansible's own process. pymongo must be installed there (its C(bson) is what is used).
+  - Runs in ansible's own process, where pymongo must be installed. Servers of 4.4 and newer are understood.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - stackgate.k3s.mongodb_members

@@ -14,7 +14,7 @@ description:
     of another set, unreachable and why), its state, its configuration's version, its lag and its clock.
   - Changes nothing, never waits, and does not fail because of what it sees. To wait until a set is sound, use the condition C(mongodb) of
     M(stackgate.k3s.gate).
-  - Runs in ansible's own process. pymongo must be installed there (its C(bson) is what is used).
+  - Runs in ansible's own process, where pymongo must be installed. Servers of 4.4 and newer are understood.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - stackgate.k3s.mongodb_members

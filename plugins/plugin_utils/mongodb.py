@@ -42,7 +42,7 @@ def access(options: Mapping[str, Any], connect: Callable[[], Cluster], check: bo
     check: in check mode a Secret that is missing is taken for one that the run makes before this task.
     Raises StackgateError when options contradict each other, a Secret or its key is missing, or a library is.
     """
-    need_bson()
+    need_pymongo()
     cluster = functools.cache(connect)
     namespace = str(options["namespace"] or "")
     pods = {host_and_port(str(member["host"])): str(member.get("pod") or "") for member in options["members"]}
@@ -77,9 +77,9 @@ def access(options: Mapping[str, Any], connect: Callable[[], Cluster], check: bo
     return Access(client.reach(pods, administrator, namespace, cluster), names, administrator, secret)
 
 
-def need_bson() -> None:
-    """StackgateError when the library for MongoDB's documents is not installed."""
+def need_pymongo() -> None:
+    """StackgateError when the client library is not installed."""
     try:
-        import bson  # noqa: F401  # pylint: disable=unused-import
+        import pymongo  # noqa: F401  # pylint: disable=unused-import
     except ImportError as error:
         raise StackgateError("the Python package pymongo is installed", str(error), "install it: pip install pymongo") from error

@@ -287,18 +287,18 @@ class Execution:
         if self._first_user_missing(refusal):
             self._make_first_user(refusal)
         elif refusal.transient and self._left() > 0:
-            self._wait(f"{refusal.expected} ({refusal.seen})")
+            self._wait(f"{refusal.expected}; {refusal.seen}", told=True)
         else:
             raise refusal.error(self._waited())
 
-    def _wait(self, what: str) -> None:
-        """A moment, with a line about it now and then. Raises StackgateError when the time is over."""
+    def _wait(self, what: str, told: bool = False) -> None:
+        """A moment, with a line about it now and then. told: it says how the members are. Raises StackgateError when the time is over."""
         states = report.states(self.outcome.observation)
         if self._left() <= 0:
             raise StackgateError(what, states, waited=self._waited())
         if time.monotonic() - self._said >= (SAY_EVERY if what == self._waiting_for else SAY_FIRST):
             self._waiting_for = what
-            self._tell(f"waiting for: {what}; {self._waited():.0f} s of {self._request.timeout:.0f} s; {states}")
+            self._tell(f"{self._waited():.0f} s of {self._request.timeout:.0f} s: {what}" + ("" if told else f"; {states}"))
         time.sleep(min(POLL, max(self._left(), 0.0)))
 
     def _tell(self, text: str) -> None:

@@ -184,7 +184,7 @@ def test_progress_names_the_set_the_step_and_the_states() -> None:
     said: list[str] = []
     execution(World(wanted()), said).run()
     assert any("initiate" in line for line in said) and all(line.startswith("  rs0: ") for line in said)
-    assert any("waiting for: " in line and "m0 SECONDARY" in line for line in said)
+    assert any("wait until" in line and "m0 SECONDARY" in line for line in said)
 
 
 @pytest.mark.parametrize(
