@@ -15,7 +15,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.config import MAX_MEMBERS, MAX_VOTERS, Member, ReplicaSetConfig
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.config import (
+    DELAY,
+    MAX_MEMBERS,
+    MAX_VOTERS,
+    OLD_DELAY,
+    Member,
+    ReplicaSetConfig,
+)
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.desired import DesiredMember, DesiredSet, delay_field
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.judgement import (
     coming,
@@ -31,6 +38,9 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.steps import
 # Seconds for which a primary that stepped down does not stand again, and for which it waits until a secondary has caught up.
 STEP_DOWN_S = 60
 CATCH_UP_S = 10
+
+# What a member has of which the document says nothing, for sentences.
+DEFAULTS = {"priority": 1, "hidden": False, DELAY: 0, OLD_DELAY: 0}
 
 # Who may be added: 94 = never a member, or emptied; 93 = was taken out before and keeps its data (recorded: 04b); a member of an older
 # configuration that has not heard yet that it was taken out.
@@ -59,13 +69,15 @@ class _Change:
     grow: bool
 
     def next(self) -> Next:
-        stages = [self.settle, self.keep_somebody]
+        stages = [self.keep_somebody]
         if self.grow:
             stages += [self.join, self.await_candidates, self.grant, self.take_arbiters, self.add_arbiters, self.change]
         stages += [self.take_others, self.take_primary]
         if self.grow:
             stages += [self.change_horizons, self.change_settings]
-        return next((answer for answer in (stage() for stage in stages) if answer is not None), None)
+        answer = next((answer for answer in (stage() for stage in stages) if answer is not None), None)
+        # What the server is still installing concerns only who wants to change it.
+        return (self.settle() or answer) if isinstance(answer, Step) and answer.after is not None else answer
 
     # Who is what
 
@@ -101,7 +113,7 @@ class _Change:
 
     # The stages
 
-    def settle(self) -> Next:
+    def settle(self) -> Step | None:
         """Waits while the server is still installing the configuration in force, or making a new voter a voter by itself."""
         if self.primary.commitment is False:
             return Step(Kind.WAIT_FOR_CONFIG, f"wait until version {self.config.version} of the configuration is at a majority")
@@ -262,7 +274,7 @@ class _Change:
         changes = {key: value for key, value in self.desired.settings.items() if self.config.settings.get(key) != value}
         if not changes:
             return None
-        told = ", ".join(f"{key}: {self.config.settings.get(key)} -> {value}" for key, value in changes.items())
+        told = ", ".join(f"{key}: {_shown(self.config.settings.get(key))} -> {_shown(value)}" for key, value in changes.items())
         return self.reconfigure(Kind.CHANGE_SETTINGS, f"change settings ({told})", "", self.config.members, changes)
 
     # A new member
@@ -317,12 +329,9 @@ class _Change:
         parts = []
         for host, fields in changes.items():
             before = self.config.member(host)
-            known = before.document if before else {}
-            parts.append(
-                f"{self.name(host)} ("
-                + ", ".join(f"{key}: {_shown(known.get(key))} -> {_shown(value)}" for key, value in fields.items())
-                + ")"
-            )
+            known = {**DEFAULTS, **(before.document if before else {})}
+            told = ", ".join(f"{key}: {_shown(known.get(key))} -> {_shown(value)}" for key, value in fields.items())
+            parts.append(f"{self.name(host)} ({told})")
         return "change " + listed(parts)
 
     def commits(self, members: Iterable[Member]) -> bool:
@@ -346,7 +355,7 @@ class _Change:
                 Kind.SET_DEFAULT_WRITE_CONCERN,
                 "set the default write concern to majority: with this change of arbiters the server's own would be another one",
                 send_to=self.primary.host,
-                command={"setDefaultRWConcern": 1, "defaultWriteConcern": {"w": "majority"}, "writeConcern": {"w": "majority"}},
+                command={"setDefaultRWConcern": 1, "defaultWriteConcern": {"w": "majority"}},
             )
         if not self.commits(after.members):
             awaited = next((v for v in self.config.voters if not self.found.sound(v.host) and coming(self.found, v.host)), None)
@@ -386,6 +395,11 @@ class _Change:
 
 
 def _shown(value: Any) -> str:
+    """A value in a sentence: `1`, `true`, `{dc: x}`, `none`."""
+    if value is None or value == {}:
+        return "none"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {content}" for key, content in value.items()) + "}"
-    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -8,6 +8,7 @@ an election or somebody else's change between two steps needs no case of its own
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable, Iterator
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.config import ReplicaSetConfig
@@ -48,15 +49,20 @@ def plan(found: Observation, desired: DesiredSet, consents: Collection[str] = ()
         if len(steps) > limit:
             raise RuntimeError(f"the plan does not end: {'; '.join(step.sentence for step in steps[-6:])}")
         predicted = predict(found, following)
-        if predicted == found:  # a wait whose end cannot be foreseen: the configuration is shown to users only, and there is none yet
+        if following.waits and predicted == found:
+            # What is behind the wait cannot be foreseen: the set's configuration is shown to users only, and there is none yet.
             return Plan(tuple(steps), None, warnings)
         found = predicted
 
 
 def next_step(found: Observation, desired: DesiredSet, consents: Collection[str] = (), phase: str = ALL) -> Next:
     """The first step of the plan, why there is none, or None when there is nothing to do."""
-    if phase == SHRINK and not found.initialised:
-        return None
+    if phase == SHRINK:
+        config = found.config
+        if not found.initialised or (config is not None and set(config.hosts) <= set(desired.hosts)):
+            return None
+        # Who is yet to be added may not even run yet.
+        desired = dataclasses.replace(desired, members=tuple(m for m in desired.members if config is None or config.member(m.host)))
     if refusal := judge(found, desired, consents):
         return refusal
     if not found.initialised:
