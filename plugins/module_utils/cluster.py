@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import difflib
 import email.utils
+import functools
 import json
+import multiprocessing.util
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -70,21 +72,12 @@ class Cluster:
                 str(error),
                 "check the variables stackgate_kubeconfig and stackgate_context, and that the cluster runs",
             ) from error
+        _forget_credentials_at_the_end()
         self._api = self._k8s.client.client  # kubernetes.client.ApiClient
         self._resources: dict[tuple[str, str], Any] = {}
         self.warnings: list[str] = []
         # Seconds by which the server's clock is ahead of ours, to a second; timestamps in objects are compared with it.
         self.clock_offset = 0.0
-
-    @staticmethod
-    def forget_credentials() -> None:
-        """Delete the files that the client library wrote a kubeconfig's certificates and keys to; no connection is made afterwards.
-
-        It does so itself when a process ends in order, which Ansible's workers do not.
-        """
-        from kubernetes.config import kube_config
-
-        kube_config._cleanup_temp_files()  # pylint: disable=protected-access
 
     @property
     def address(self) -> str:
@@ -331,6 +324,17 @@ class Cluster:
         """
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
         return portforward.connect(self._api.configuration, self._headers(), path, port, timeout)
+
+
+@functools.cache
+def _forget_credentials_at_the_end() -> None:
+    """Have this process, when it ends, delete the files that the client library wrote a kubeconfig's certificates and keys to.
+
+    The library does so itself at the end of Python, which Ansible's workers do not reach: they are processes of multiprocessing.
+    """
+    from kubernetes.config import kube_config
+
+    multiprocessing.util.Finalize(None, kube_config._cleanup_temp_files, exitpriority=0)  # pylint: disable=protected-access
 
 
 def _status_body(body: Any) -> dict[str, Any]:

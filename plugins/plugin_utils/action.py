@@ -63,7 +63,6 @@ class StackgateAction(ActionBase):
     name: str
     supports_check_mode = True
     _requires_connection = False
-    _connected = False
 
     def execute(self, options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Do the work with validated options; connection options are in self.connection_options."""
@@ -71,7 +70,6 @@ class StackgateAction(ActionBase):
 
     def cluster(self) -> Cluster:
         """A connection made from the task's connection options."""
-        self._connected = True
         return Cluster(self.connection_options)
 
     @property
@@ -103,7 +101,4 @@ class StackgateAction(ActionBase):
             result.update(self.execute(options, task_vars or {}))
         except StackgateError as error:
             result.update(failed=True, msg=str(error), **error.details)
-        finally:
-            if self._connected:
-                Cluster.forget_credentials()
         return result
