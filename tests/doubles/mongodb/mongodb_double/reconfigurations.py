@@ -31,6 +31,10 @@ CUSTOM_DEFAULTS = (
 REJOINING = 0.05
 # Seconds that it takes to come to a first configuration by heartbeat, so that initiates at the same time do not see each other (03c).
 FIRST = 0.3
+# Seconds that a vote to be granted waits for the configuration before to be a majority's; the next heartbeat tries again.
+GRANTING = 1.0
+# And then some, in which other reconfigurations may come first (recorded: 04c, 04d).
+BEFORE_GRANTING = 0.25
 # Seconds that an initiate waits for the first heartbeats to be answered.
 FIRST_ANSWERS = 0.5
 
@@ -42,6 +46,8 @@ class Reconfigurations:
         self._busy = False
         # A configuration came by heartbeat and is about to be looked at.
         self._learning = False
+        # Newly added members that are about to count.
+        self._granting: set[int] = set()
         # Orders take their turn; what the member does by itself does not wait.
         self._turn = asyncio.Lock()
 
@@ -135,15 +141,22 @@ class Reconfigurations:
 
     def grant_vote(self, member_id: int) -> None:
         """A newly added member has its data: let its vote count, by a reconfiguration of our own."""
-        if not self._busy and self._topology.config_is_committed():
-            self._busy = True
+        if member_id not in self._granting:
+            self._granting.add(member_id)
             self._node.spawn(self._grant_vote(member_id))
 
     async def _grant_vote(self, member_id: int) -> None:
         topology = self._topology
+        committed = await topology.progress.until(topology.config_is_committed, GRANTING)
+        await self._node.clock.sleep(BEFORE_GRANTING)
+        self._granting.discard(member_id)
+        if self._busy or not committed:
+            return
+        self._busy = True
         try:
             config = topology.config
-            if config is None or topology.leader is not Leader.WRITABLE:
+            member = None if config is None else config.member(member_id)
+            if config is None or member is None or not member.newly_added or topology.leader is not Leader.WRITABLE:
                 return
             members = tuple(replace(member, newly_added=False) if member.id == member_id else member for member in config.members)
             new = config.with_(version=config.version + 1, term=topology.term, members=members)
