@@ -15,6 +15,7 @@ from .errors import CommandError
 from .peer import SYSTEM_DATABASE, SYSTEM_USER
 from .registry import Document, command
 from .roles import Role, may_run, may_see
+from .wire import Documents
 
 if TYPE_CHECKING:
     from .connection import ConnectionState
@@ -25,6 +26,8 @@ USERS = "admin.system.users"
 EXCEPTION = frozenset({"createUser", "grantRolesToUser", "replSetInitiate", "replSetReconfig", "replSetGetStatus", "listDatabases"})
 # An arbiter holds no users, so that its exception never ends; it gives this, too.
 ARBITER_EXCEPTION = frozenset({"getCmdLineOpts", "getParameter", "serverStatus", "shutdown"})
+# A connection has one conversation at a time, and all have this number (recorded: 08b, step 10).
+CONVERSATION = 1
 SECRETS = {"createUser": ("pwd",), "updateUser": ("pwd",), "saslStart": ("payload",), "saslContinue": ("payload",)}
 
 
@@ -34,12 +37,10 @@ class Login:
 
     users: dict[tuple[str, str], Any] = field(default_factory=dict)
     conversation: _Conversation | None = None
-    conversations: int = 0
 
 
 @dataclass
 class _Conversation:
-    id: int
     scram: scram.ServerConversation
     db: str
     user: str
@@ -84,7 +85,8 @@ def authorize(connection: ConnectionState, node: Node, db: str, name: str, body:
     if excepted and db == "admin" and (name in EXCEPTION or (node.is_arbiter and name in ARBITER_EXCEPTION)):
         return
     if not may_run(_roles(users), name, db):
-        shown = {key: "xxx" if key in SECRETS.get(name, ()) else value for key, value in body.items()}
+        # A document sequence is no part of what the server shows (recorded: 08a, step 21).
+        shown = {key: "xxx" if key in SECRETS.get(name, ()) else value for key, value in body.items() if not isinstance(value, Documents)}
         raise CommandError(13, f"not authorized on {db} to execute command {bsontext.text(shown)}")
 
 
@@ -121,11 +123,11 @@ async def sasl_continue(node: Node, connection: ConnectionState, _db: str, body:
     conversation = login.conversation
     if conversation is None:
         raise CommandError(17, "No SASL session state found")
-    if conversation.id != body.get("conversationId"):
+    if body.get("conversationId") != CONVERSATION:
         raise CommandError(17, "sasl: Mismatched conversation id")
     if conversation.finished:
         login.conversation = None
-        return {"conversationId": conversation.id, "done": True, "payload": b""}
+        return {"conversationId": CONVERSATION, "done": True, "payload": b""}
     try:
         payload = conversation.scram.finish(bytes(body.get("payload", b"")))
     except scram.ScramError as error:
@@ -139,11 +141,14 @@ async def sasl_continue(node: Node, connection: ConnectionState, _db: str, body:
     conversation.finished = True
     if conversation.skip_empty:
         login.conversation = None
-    return {"conversationId": conversation.id, "done": conversation.skip_empty, "payload": payload}
+    return {"conversationId": CONVERSATION, "done": conversation.skip_empty, "payload": payload}
 
 
 def _start(connection: ConnectionState, node: Node, db: str, body: Document) -> Document:
     """The first answer. Raises CommandError 334 for a mechanism that is not there, 18 for a user that is not."""
+    login = login_of(connection)
+    # A start that fails leaves nothing to continue (recorded: 08b, step 13).
+    login.conversation = None
     name, first = str(body.get("mechanism")), bytes(body.get("payload", b""))
     mechanism = scram.MECHANISMS.get(name)
     if mechanism is None:
@@ -154,11 +159,9 @@ def _start(connection: ConnectionState, node: Node, db: str, body: Document) -> 
         conversation = scram.ServerConversation(mechanism, credentials, first)
     except scram.ScramError as error:
         raise _failed() from error
-    login = login_of(connection)
-    login.conversations += 1
     skip_empty = bool((body.get("options") or {}).get("skipEmptyExchange"))
-    login.conversation = _Conversation(login.conversations, conversation, db, user, user_id, skip_empty)
-    return {"conversationId": login.conversations, "done": False, "payload": conversation.reply}
+    login.conversation = _Conversation(conversation, db, user, user_id, skip_empty)
+    return {"conversationId": CONVERSATION, "done": False, "payload": conversation.reply}
 
 
 def _credentials(node: Node, mechanism: scram.Mechanism, db: str, user: str) -> tuple[list[scram.Credential], Any]:

@@ -53,8 +53,8 @@ class Network:
         self._peers = peers
         self._keys = keys
         self._open: dict[tuple[str, str], Peer] = {}
-        # Members that answered on the connection that is open.
-        self._answered: set[tuple[str, str]] = set()
+        # Members that have ever answered.
+        self._answered: set[str] = set()
         self._requests = 600
 
     async def resolve(self, host: str) -> str:
@@ -81,7 +81,7 @@ class Network:
         Raises Unreachable, or CommandError for a refusal.
         """
         key = (host, use)
-        if patient and key not in self._answered:
+        if patient and host not in self._answered:
             seconds = FIRST_CONNECTION
         try:
             async with self._clock.timeout(seconds):
@@ -94,8 +94,8 @@ class Network:
                 await self._faults.lag()
                 await self._faults.pass_through(host, seconds)
         except TimeoutError:
-            known = key in self._answered
             self.forget(host, use)
+            known = host in self._answered
             raise Unreachable(self._timed_out(host, body) if known else "Couldn't get a connection within the time limit") from None
         except OSError as error:
             self.forget(host, use)
@@ -107,15 +107,14 @@ class Network:
             if error.code in AUTH_CODES:
                 self.forget(host, use)
                 raise Unreachable(error.errmsg, auth_issue=True) from None
-            self._answered.add(key)
+            self._answered.add(host)
             raise
-        self._answered.add(key)
+        self._answered.add(host)
         return reply
 
     def forget(self, host: str, use: str) -> None:
         """Close a connection; the next command makes a new one, and resolves the name again."""
         peer = self._open.pop((host, use), None)
-        self._answered.discard((host, use))
         if peer is not None:
             peer.close()
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from bson.int64 import Int64
+
 from .config import Config, Member
 from .errors import CommandError
 from .network import Unreachable
@@ -25,7 +27,7 @@ async def check(node: Node, config: Config, initiate: bool) -> None:
 
     async def ask(member: Member) -> None:
         body = node.heartbeats.request(config.stamp, check_empty=initiate)
-        body["from"], body["fromId"] = next(m.host for m in config.members if m.id == me), me
+        body |= {"from": next(m.host for m in config.members if m.id == me), "fromId": me, "primaryId": Int64(-1)}
         # The server puts fromId right after from.
         body = _in_order(body)
         seconds = float(config.settings["heartbeatTimeoutSecs"])

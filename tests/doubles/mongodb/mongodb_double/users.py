@@ -101,6 +101,11 @@ async def revoke_roles(node: Node, _connection: ConnectionState, db: str, body: 
     return {}
 
 
+@command("createRole", where="never", write_concern=True)
+async def create_role(_node: Node, _connection: ConnectionState, _db: str, _body: Document) -> Document:
+    raise CommandError(115, "the double has the built-in roles only", name="CommandNotSupported")
+
+
 @command("usersInfo", where="opt_in", maintenance_ok=True)
 async def users_info(node: Node, _connection: ConnectionState, db: str, body: Document) -> Document:
     if not node.topology.readable:

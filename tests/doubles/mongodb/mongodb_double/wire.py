@@ -34,6 +34,10 @@ CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, datetime_conversion=
 _request_ids = itertools.count(1)
 
 
+class Documents(list[Document]):
+    """A document sequence: an array that came in a section of its own."""
+
+
 class ProtocolError(Exception):
     """The bytes are no message: the connection cannot go on."""
 
@@ -111,7 +115,7 @@ def _parse_msg(payload: bytes) -> tuple[int, Document]:
             body = bson.decode(section, CODEC)
         elif kind == 1:
             name_end = section.index(b"\0", INT32.size)
-            sequences[section[INT32.size : name_end].decode()] = bson.decode_all(section[name_end + 1 :], CODEC)
+            sequences[section[INT32.size : name_end].decode()] = Documents(bson.decode_all(section[name_end + 1 :], CODEC))
         else:
             raise ProtocolError(f"a section of kind {kind}")
         position += size
