@@ -7,6 +7,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Sequence
 
+from pymongo import WriteConcern
+
 from .stage import Stage
 
 # What it returns does not matter.
@@ -82,13 +84,12 @@ def stop(*names: str) -> Action:
 
 
 def insert(member: str, count: int, size: int = 0, db: str = "test") -> Action:
-    """Small documents in the collection c, replicated everywhere."""
+    """Documents in the collection c, at a majority."""
 
     def run(stage: Stage) -> None:
-        collection = stage.client(member)[db]["c"]
+        collection = stage.client(member)[db].get_collection("c", write_concern=WriteConcern("majority"))
         for start in range(0, count, 5000):
             collection.insert_many([{"_id": number, "a": 1, "x": "x" * size} for number in range(start, min(count, start + 5000))])
-        stage.tell(member, {"insert": "c", "documents": [{"_id": "last"}], "writeConcern": {"w": "majority"}}, "other")
 
     return run
 
@@ -135,6 +136,11 @@ def sleep(seconds: float) -> Action:
 
 def primary(name: str) -> Action:
     return lambda stage: stage.wait_primary(name)
+
+
+def version(name: str, number: int) -> Action:
+    """Wait for the server's own reconfiguration."""
+    return lambda stage: stage.wait_version(name, number)
 
 
 def hold(name: str) -> Action:

@@ -37,7 +37,9 @@ TEXTS = (
     (re.compile(r"keyId: -?\d+"), "keyId: N"),
     (re.compile(r"\bterm: [1-9]\d*"), "term: N"),
     (re.compile(r"\bt: [1-9]\d*"), "t: N"),
-    (re.compile(r"version: \d{5,}"), "version: J"),
+    (re.compile(r"(version|configVersion): \d{5,}"), r"\1: J"),
+    (re.compile(r"(Request|RemoteCommand) \d+"), r"\1 N"),
+    (re.compile(r"configTerm: [1-9]\d*"), "configTerm: N"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}([+-]\d{4}|Z)?"), "<date>"),
     (re.compile(r"wall clock time, \d+"), "wall clock time, N"),
 )
@@ -56,7 +58,7 @@ def normalise(value: Any, key: str = "", *, exact_types: bool = False) -> Any:
     if isinstance(value, Timestamp):
         return "<Timestamp>" if value.time else "<Timestamp 0>"
     if isinstance(value, datetime):
-        return "<date 0>" if value == EPOCH else "<date>"
+        return "<date 0>" if value.replace(tzinfo=UTC) == EPOCH else "<date>"
     if isinstance(value, bytes):
         return f"<binary {getattr(value, 'subtype', 0)}>"
     kind = ("long" if exact_types and isinstance(value, Int64) else "int") if isinstance(value, int) else type(value).__name__

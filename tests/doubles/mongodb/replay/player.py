@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -129,7 +130,7 @@ class Player:
             return document
         settings = config.get("settings")
         if isinstance(settings, dict) and settings.get("replicaSetId") == self._set_id:
-            settings["replicaSetId"] = self._own_set_id(command.member)
+            settings["replicaSetId"] = self._own_set_id(command)
         version = config.get("version")
         if isinstance(version, int) and version > compare.JUMP and self._versions:
             known = max((number for number in self._versions if number <= version), default=None)
@@ -137,9 +138,9 @@ class Player:
                 config["version"] = self._versions[known] + version - known
         return document
 
-    def _own_set_id(self, member: str) -> Any:
-        for name in (member, *self._stage.servers):
-            reply = self._stage.ask(name, {"replSetGetConfig": 1}) if name in self._stage.servers else None
+    def _own_set_id(self, command: Command) -> Any:
+        for name in (command.member, *self._stage.servers):
+            reply = self._scenario.send(self._stage, replace(command, member=name, db="admin"), {"replSetGetConfig": 1})
             if reply and "config" in reply:
                 return reply["config"].get("settings", {}).get("replicaSetId")
         return self._set_id

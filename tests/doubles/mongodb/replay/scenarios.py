@@ -26,15 +26,17 @@ from .actions import (
     sigterm,
     sleep,
     start,
-    stop,
     thaw,
     then,
+    version,
     wipe,
 )
 from .recording import Command, Document
 from .stage import KEY, OTHER_KEY, Stage
 
 Send = Callable[[Stage, Command, Document], Document | None]
+# What replSetGetStatus tells of earlier elections: those of the preparation are not the recorded ones.
+HISTORY = ("electionCandidateMetrics", "electionParticipantMetrics")
 ROOT = {"username": "root", "password": "secret-1", "authSource": "admin"}
 
 
@@ -102,6 +104,16 @@ def _tagged(stage: Stage) -> None:
     members[2]["tags"] = {"zone": "z1"}
     stage.initiate(members, version=12)
     stage.tell("a1", {"setDefaultRWConcern": 1, "defaultWriteConcern": {"w": 1}, "defaultReadConcern": {"level": "majority"}})
+
+
+def _former_members(stage: Stage) -> None:
+    """a1, a2, a3; d and e were members once."""
+    replica_set("a1", "a2", "a3", "d", "e")(stage)
+    for number, count in ((2, 4), (189_697, 3)):
+        config = stage.tell("a1", {"replSetGetConfig": 1})["config"]
+        stage.tell("a1", {"replSetReconfig": {**config, "version": number, "members": config["members"][:count]}})
+        stage.settle("a1")
+    stage.sleep(4)
 
 
 def _second_primary(stage: Stage) -> None:
@@ -260,6 +272,11 @@ _WHO = [(range(48, 61), _APP), (range(61, 69), _MONITOR), (range(73, 74), _MONIT
 _PASSWORDS = {2: "wrong", 3: "x", 8: "wrong", 29: "secret-1", 30: "secret-2"}
 
 
+def _by_note(stage: Stage, command: Command, document: Document) -> Document | None:
+    """Each note in 09 is about a client of its own."""
+    return stage.ask(command.member, document, command.db, command.note if "://" in command.member else "")
+
+
 def _as_recorded_user(stage: Stage, command: Command, document: Document) -> Document | None:
     if "(driver authenticates)" in document:
         stage.login = {
@@ -275,13 +292,16 @@ def _as_recorded_user(stage: Stage, command: Command, document: Document) -> Doc
     if command.step == 1:
         stage.login = {**ROOT, "password": "wrong", "authMechanism": "SCRAM-SHA-256"}
     else:
-        who = next((who for steps, who in _WHO if command.step in steps), ROOT)
+        # The connection to the primary stays logged in when the password changes.
+        root = {**ROOT, "password": "secret-2"} if command.step > 26 and command.member == "k2" else ROOT
+        who = next((who for steps, who in _WHO if command.step in steps), root)
         stage.login = dict(who)
     return stage.ask(command.member, document, command.db)
 
 
 SCENARIOS: Mapping[str, Scenario] = {
-    "01-uninitialised": Scenario(fresh("u1")),
+    # Step 29 lists collections of the server's own.
+    "01-uninitialised": Scenario(fresh("u1"), ignored_in={29: ("cursor.firstBatch",)}),
     "01b-initiate-without-config": Scenario(fresh("u2")),
     "01c-standalone-without-replSet": Scenario(
         lambda stage: stage.server("u3", set_name=None),
@@ -290,41 +310,57 @@ SCENARIOS: Mapping[str, Scenario] = {
     "02-initiate-three": Scenario(fresh("a1", "a2", "a3")),
     "03a-second-initiate": Scenario(replica_set("a1", "a2", "a3")),
     "03b-bad-initiate": Scenario(_bad_initiates),
-    "03c-concurrent-initiate": Scenario(fresh("h1", "h2", "h3"), at_once=frozenset({1, 2, 3})),
+    "03c-concurrent-initiate": Scenario(
+        fresh("h1", "h2", "h3"),
+        at_once=frozenset({1, 2, 3}),
+        # Whether another's answer or its refusal came first is chance.
+        unstable=("configVersion",),
+    ),
     "04a-add-nonvoter-then-vote": Scenario(replica_set("a1", "a2", "a3", others=["d"])),
     "04b-remove-member": Scenario(replica_set("a1", "a2", "a3", "d", version=3), {22: restart("d")}),
     "04c-add-voter-directly-newlyAdded": Scenario(
-        then(replica_set("a1", "a2", "a3", version=6, others=["d"]), insert("a1", 20_000)),
+        then(replica_set("a1", "a2", "a3", version=6, others=["d"]), insert("a1", 2_000)),
     ),
     "04d-refused-reconfigs": Scenario(
         then(replica_set("a1", "a2", "a3", "d", version=9, ids=(0, 1, 2, 4)), fresh("u", "e")),
-        {8: sleep(5)},
+        {8: sleep(5), 23: version("a1", 14), 29: version("a1", 16)},
+        # It was elected when the set had three members.
+        ignored=("electionCandidateMetrics.numVotesNeeded",),
     ),
     "04e-unreachable-new-member": Scenario(_others_to_add),
     "04f-reconfig-after-reconfig": Scenario(
         replica_set("a1", "a2", "a3", "d", version=82598, ids=(0, 1, 2, 11)),
-        {17: freeze("a2", "a3"), 21: thaw("a2", "a3"), 29: freeze("a2")},
+        {17: then(hold("a2"), hold("a3"), freeze("a2", "a3")), 21: thaw("a2", "a3"), 29: freeze("a2")},
         at_once=frozenset({13, 14, 15, 16}),
     ),
-    "04g-force": Scenario(replica_set("a1", "a2", "a3", version=189_697, others=["d", "e"])),
+    "04g-force": Scenario(_former_members),
     "04h-priority-takeover": Scenario(replica_set("a1", "a2", "a3")),
-    "04i-arbiter-hidden-delayed": Scenario(replica_set("a1", "a2", "a3", version=4, others=["d"])),
-    "04k-reconfig-with-dead-voter": Scenario(_dead_voter, {6: kill("b1")}),
+    "04i-arbiter-hidden-delayed": Scenario(
+        replica_set("a1", "a2", "a3", version=4, others=["d"]),
+        {35: version("a1", 9)},
+        left_out={34: "it met the server's own reconfiguration in flight (109): a moment of milliseconds"},
+        ignored=HISTORY,
+    ),
+    "04k-reconfig-with-dead-voter": Scenario(_dead_voter, {6: kill("b1")}, ignored=HISTORY),
     "05-stepdown-freeze": Scenario(
         _tagged,
         {10: primary("a2"), 12: primary("a3"), 20: freeze("a1", "a2"), 28: thaw("a1", "a2")},
+        ignored=HISTORY,
     ),
-    "05b-stepdown-success": Scenario(then(replica_set("b1", "b2", "b3"), sleep(12)), {12: primary("b2"), 21: exits("b2")}),
-    "06a-kill-primary": Scenario(replica_set("f1", "f2", "f3"), {3: then(hold("f3"), kill("f1")), 20: start("f1")}),
+    "05b-stepdown-success": Scenario(then(replica_set("b1", "b2", "b3"), sleep(12)), {12: primary("b2"), 21: exits("b2")}, ignored=HISTORY),
+    "06a-kill-primary": Scenario(replica_set("f1", "f2", "f3"), {3: then(hold("f3"), kill("f1")), 20: start("f1")}, ignored=HISTORY),
     "06b-sigterm-primary": Scenario(_second_primary, {1: sigterm("f2"), 9: exits("f2")}),
     "06c-majority-down": Scenario(replica_set("f1", "f2", "f3", version=2), {1: kill("f2", "f3"), 30: start("f2", "f3")}),
     "06d-after-force-readd": Scenario(_forced_single),
     "07-wiped-member-rejoins": Scenario(
         then(replica_set("w1", "w2", "w3"), insert("w1", 30_000, 1000, "app")),
-        {2: stop("w2"), 8: then(wipe("w2"), start("w2"))},
+        {2: kill("w2"), 8: then(wipe("w2"), start("w2"))},
     ),
     "07b-during-initial-sync": Scenario(
-        _sync_held, {28: lambda stage: stage.tell("w3", {"configureFailPoint": "initialSyncHangBeforeFinish", "mode": "off"})}
+        _sync_held,
+        {28: lambda stage: stage.tell("w3", {"configureFailPoint": "initialSyncHangBeforeFinish", "mode": "off"})},
+        # Collections of the server's own, with their sizes, and where it fetches them from.
+        ignored=("initialSyncStatus.databases", "initialSyncStatus.initialSyncAttempts"),
     ),
     "08a-auth-localhost-exception": Scenario(lambda stage: [stage.server(name, key=KEY) for name in ("k1", "k2", "k3")]),
     "08b-auth-users": Scenario(_with_root, {74: freeze("k2", "k3")}, send=_as_recorded_user),
@@ -333,6 +369,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         _named_set("t1", "t2", "t3", tunnels=True),
         {28: names_lost, 46: restart_all("t1", "t2", "t3"), 59: names_back},
         names=True,
+        send=_by_note,
     ),
     "09b-initiate-name-not-self": Scenario(fresh("v1"), {3: lambda stage: stage.tunnel("1:39164", "v1")}),
     "09c-names-lost-at-start-and-back": Scenario(
@@ -347,12 +384,20 @@ SCENARIOS: Mapping[str, Scenario] = {
     ),
     "09e-all-started-without-names": Scenario(
         _named_set("r1", "r2", "r3"),
-        {1: then(restart_without_names("r1", "r2", "r3"), sleep(3), names_back), 7: restart_all("r1", "r2", "r3")},
+        {
+            1: then(restart_without_names("r1", "r2", "r3"), sleep(3), names_back),
+            7: then(restart_all("r1", "r2", "r3"), hold("r1"), hold("r3")),
+        },
         names=True,
     ),
     "10-set-name-differs": Scenario(_first_set, {3: restart("x1", set_name="other"), 16: restart("x1", set_name="rs0"), 21: _move}),
-    "10b-maintenance-recovering": Scenario(then(_tagged, insert("a1", 1))),
-    "11-fsync-status-rwconcern": Scenario(then(_tagged, insert("a1", 1))),
+    "10b-maintenance-recovering": Scenario(then(_tagged, insert("a1", 1)), ignored=HISTORY),
+    "11-fsync-status-rwconcern": Scenario(
+        then(_tagged, insert("a1", 1)),
+        ignored=HISTORY,
+        # The recording left it out.
+        ignored_in={5: ("inprog",)},
+    ),
     "12-feature-compatibility-version": Scenario(_tagged, {18: freeze("a2", "a3"), 20: thaw("a2", "a3")}),
     "14-canonical-types": Scenario(fresh("z1", "z2", "z3"), {4: _initiate_z}, canonical=True),
 }

@@ -22,7 +22,7 @@ from mongodb_servers import MongodServer, attempts
 from .recording import Document, Recording
 
 KEY, OTHER_KEY = "c3RhZ2VnYXRl" * 4, "b3RoZXJrZXk+" * 4
-DRIVER = {"directConnection": True, "serverSelectionTimeoutMS": 5000, "connectTimeoutMS": 3000, "socketTimeoutMS": 60_000}
+DRIVER = {"directConnection": True, "serverSelectionTimeoutMS": 5000, "connectTimeoutMS": 3000, "socketTimeoutMS": 60_000, "tz_aware": True}
 
 
 class Stage:
@@ -144,10 +144,10 @@ class Stage:
     def host(self, name: str) -> str:
         return self.servers[name].host
 
-    def client(self, member: str) -> pymongo.MongoClient[Document]:
-        """The connection of the scenario to a member, kept while the process lives."""
+    def client(self, member: str, tag: str = "") -> pymongo.MongoClient[Document]:
+        """The connection of the scenario to a member, kept while the process lives; another one for another tag."""
         options = {**DRIVER, **self.login}
-        key = (member, repr(options) + (str(self.servers[member].pid) if member in self.servers else ""))
+        key = (member, tag + repr(options) + (str(self.servers[member].pid) if member in self.servers else ""))
         if key not in self._clients:
             if member.startswith("mongodb://"):
                 self._clients[key] = pymongo.MongoClient(member.partition(" ")[0], **{k: v for k, v in DRIVER.items() if "direct" not in k})
@@ -156,10 +156,10 @@ class Stage:
                 self._clients[key] = pymongo.MongoClient(server.address, server.port, **options)
         return self._clients[key]
 
-    def ask(self, member: str, command: Mapping[str, Any], db: str = "admin") -> Document | None:
+    def ask(self, member: str, command: Mapping[str, Any], db: str = "admin", tag: str = "") -> Document | None:
         """The reply, of ok 0, too; None when there is none."""
         try:
-            return self.client(member)[db].command(command)
+            return self.client(member, tag)[db].command(command)
         except (pymongo.errors.OperationFailure, pymongo.errors.NotPrimaryError) as error:
             details = error.details
             return dict(details) if isinstance(details, Mapping) else None
@@ -197,6 +197,13 @@ class Stage:
             if config["commitmentStatus"] and all((member["configVersion"], member["configTerm"]) == wanted for member in up):
                 return
         raise TimeoutError(f"{primary}: the configuration has not settled: {config} {status}")
+
+    def wait_version(self, member: str, version: int, seconds: float = 30) -> None:
+        """Wait for the server's own reconfiguration, which gives a new voter its vote."""
+        for _attempt in self.attempts(seconds):
+            if self.tell(member, {"replSetGetConfig": 1})["config"]["version"] >= version:
+                return
+        raise TimeoutError(f"{member} has not reached version {version}")
 
     def wait_states(self, member: str, states: Sequence[str], seconds: float = 60) -> None:
         """Wait until a member sees the others in these states, seconds of the server's clock at most."""
