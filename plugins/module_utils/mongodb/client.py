@@ -29,7 +29,7 @@ ANSWER_TIMEOUT = 5.0
 # Seconds by which the answer to a command with maxTimeMS may be later than that: some are (recorded: 04f, 10 s for 3 s).
 GRACE = 15.0
 
-UNAUTHORIZED, AUTHENTICATION_FAILED, UNKNOWN_COMMAND = 13, 18, 59
+UNAUTHORIZED = 13
 
 
 @dataclass(frozen=True)
@@ -94,18 +94,16 @@ class Member:
             return connection.command(body, database, max(timeout - (time.monotonic() - begun), 1.0))
 
     def hello(self, timeout: float = ANSWER_TIMEOUT) -> dict[str, Any]:
-        """Who it is and what it does. Logs in when it holds the set's data, and so its users."""
+        """Who it is and what it does.
+
+        With credentials a login is tried before, once: in a set that stands all that follows needs it, and later it means to connect
+        again.
+        """
         with self._lock:
-            try:
-                reply = self.command({"hello": 1}, timeout=timeout)
-            except CommandFailed as error:
-                if error.code != UNKNOWN_COMMAND:
-                    raise
-                reply = self.command({"isMaster": 1}, timeout=timeout)
-                reply["isWritablePrimary"] = reply.get("ismaster", False)
-            if self.logged_in is None and (reply["isWritablePrimary"] or (reply.get("secondary") and not reply.get("arbiterOnly"))):
+            self._open()
+            if self.logged_in is None:
                 self.login(timeout)
-            return reply
+            return self.command({"hello": 1}, timeout=timeout)
 
     def login(self, timeout: float = ANSWER_TIMEOUT) -> bool:
         """Authenticate; False when there are no credentials, or the server does not take them."""
@@ -116,9 +114,7 @@ class Member:
             try:
                 connection.login(self.credentials.username, self.credentials.password, self.credentials.source, timeout)
                 self.logged_in = True
-            except CommandFailed as error:
-                if error.code != AUTHENTICATION_FAILED:
-                    raise
+            except CommandFailed:  # 18, or the server is in no state to tell: then it refuses what needs a login
                 self.logged_in = False
             return self.logged_in
 

@@ -48,7 +48,7 @@ def test_one_connection_made_when_it_is_needed(canned: Any) -> None:
     assert (server.connections, server.commands) == (1, ["hello", "ping"])
 
 
-def test_a_member_with_the_sets_data_is_logged_in_to_at_once(canned: Any, logins: list[str]) -> None:
+def test_a_login_comes_first_and_once(canned: Any, logins: list[str]) -> None:
     server = canned({"hello": PRIMARY, "saslStart": OK})
     member = Member("m1:27017", server.dial, ADMIN)
     member.hello()
@@ -56,10 +56,11 @@ def test_a_member_with_the_sets_data_is_logged_in_to_at_once(canned: Any, logins
     assert member.logged_in and logins == ["admin@admin"]
 
 
-def test_a_member_without_users_is_not(canned: Any, logins: list[str]) -> None:
-    member = Member("m1:27017", canned({"hello": GHOST}).dial, ADMIN)
-    member.hello()
-    assert member.logged_in is None and logins == []
+@pytest.mark.parametrize("refusal", [WRONG, {"ok": 0.0, "errmsg": "in no state to tell", "code": 17}])
+def test_a_member_without_users_is_asked_without_a_login(canned: Any, logins: list[str], refusal: dict[str, Any]) -> None:
+    member = Member("m1:27017", canned({"hello": GHOST, "saslStart": refusal}).dial, ADMIN)
+    assert member.hello()["isreplicaset"] and member.hello()
+    assert member.logged_in is False and len(logins) == 1
 
 
 def test_a_login_when_the_server_wants_one(canned: Any) -> None:
@@ -85,11 +86,6 @@ def test_a_lost_connection_is_made_again_and_logged_in_again(canned: Any, logins
         member.hello()
     member.hello()
     assert server.connections == 2 and len(logins) == 2
-
-
-def test_a_server_that_knows_no_hello(canned: Any) -> None:
-    member = Member("m1:27017", canned({"isMaster": {"ok": 1.0, "ismaster": True}}).dial)
-    assert member.hello()["isWritablePrimary"] is True
 
 
 def test_another_login_uses_a_connection_of_its_own(canned: Any) -> None:
