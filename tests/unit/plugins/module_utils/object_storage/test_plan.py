@@ -214,7 +214,7 @@ def _seen_user(name: str) -> st.SearchStrategy[SeenUser]:
     )
 
 
-@settings(max_examples=300, derandomize=True, deadline=None, database=None)
+@settings(max_examples=100, derandomize=True, deadline=None, database=None)
 @given(st.data())
 def test_any_store_becomes_what_is_declared_also_after_an_interruption(data: st.DataObject) -> None:
     desired = Desired(tuple(data.draw(_bucket(name)) for name in NAMES), tuple(data.draw(_wanted_user(name)) for name in ("ada", "bob")))
