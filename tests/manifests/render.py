@@ -94,6 +94,7 @@ def render(name: str, files: list[Path]) -> dict[str, Any]:
         "gates": {role: value(f"{role}_gate", role) for role in roles},
         "secrets": secrets,
         "fields": {"postgresql": value("__postgresql_fields", "postgresql"), "redis": value("__redis_fields", "redis")},
+        "hosts": value("__mongodb_hosts", "mongodb") if "mongodb" in roles else "",
         "items": value("__workload_items", "workload"),
         "upstreams": value("nginx_upstreams", "nginx"),
     }

@@ -57,6 +57,66 @@ def test_the_memory_limit_sizes_the_stores(stacks: dict[str, Stack]) -> None:
     assert "maxmemory 153mb" in redis["data"]["redis.conf"]  # 60 % of 256Mi
 
 
+def member(stacks: dict[str, Stack], name: str, workload: str = "mongodb") -> dict[str, Any]:
+    """The StatefulSet of MongoDB's members."""
+    found = stacks[name].named("StatefulSet", workload)
+    assert found is not None
+    return found
+
+
+def server(found: dict[str, Any]) -> dict[str, Any]:
+    container: dict[str, Any] = found["spec"]["template"]["spec"]["containers"][0]
+    return container
+
+
+@pytest.mark.parametrize(
+    ("name", "workload", "gigabytes"),
+    [("everything", "mongodb", "1.5"), ("everything", "mongodb-arbiter", "0.25"), ("defaults", "mongodb", "0.25")],
+)
+def test_the_memory_limit_sizes_the_servers_cache(stacks: dict[str, Stack], name: str, workload: str, gigabytes: str) -> None:
+    """Half of what is above 1 GiB, at least a quarter of one: of 4Gi, for an arbiter, of 1Gi."""
+    arguments = server(member(stacks, name, workload))["args"]
+    assert arguments[arguments.index("--wiredTigerCacheSizeGB") + 1] == gigabytes
+
+
+def test_a_member_lives_while_it_answers_and_is_ready_in_its_place(stacks: dict[str, Stack]) -> None:
+    """What a member answers decides whether it is ready; whether it lives, that it answers: no lack of a majority restarts it."""
+    for workload in ("mongodb", "mongodb-arbiter"):
+        container = server(member(stacks, "everything", workload))
+        commands = {kind: container[f"{kind}Probe"]["exec"]["command"][1] for kind in ("startup", "readiness", "liveness")}
+        assert commands == {"startup": "live", "readiness": "ready", "liveness": "live"}
+
+
+def test_a_member_starts_under_its_full_name_with_a_key_of_its_own(stacks: dict[str, Stack]) -> None:
+    found = member(stacks, "everything")
+    container = server(found)
+    host = found["metadata"]["namespace"]
+    assert f"-name=$(POD_NAME).mongodb-members.{host}.svc.cluster.local" in container["command"]
+    assert container["args"][container["args"].index("--keyFile") + 1] == "/run/mongodb/key"
+    run = next(volume for volume in found["spec"]["template"]["spec"]["volumes"] if volume["name"] == "run")
+    assert run["emptyDir"]["medium"] == "Memory"
+
+
+def test_volumes_go_with_their_members_only_when_told(stacks: dict[str, Stack]) -> None:
+    kept = {name: member(stacks, name)["spec"]["persistentVolumeClaimRetentionPolicy"] for name in ("defaults", "everything")}
+    assert kept["defaults"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    assert kept["everything"] == {"whenDeleted": "Retain", "whenScaled": "Delete"}
+
+
+def test_members_and_arbiter_keep_off_each_others_nodes(stacks: dict[str, Stack]) -> None:
+    for workload in ("mongodb", "mongodb-arbiter"):
+        constraint = member(stacks, "everything", workload)["spec"]["template"]["spec"]["topologySpreadConstraints"][0]
+        assert constraint["whenUnsatisfiable"] == "DoNotSchedule"
+        assert constraint["labelSelector"]["matchLabels"]["app.kubernetes.io/component"] == "mongodb"
+
+
+def test_clients_are_given_all_members_that_are_not_hidden(rendered: dict[str, dict[str, Any]]) -> None:
+    gate = next(condition for condition in rendered["everything"]["gates"]["mongodb"] if condition["kind"] == "mongodb")
+    assert [one["name"] for one in gate["members"]] == [*(f"mongodb-{n}" for n in range(4)), "mongodb-arbiter-0"]
+    hosts = rendered["everything"]["hosts"].split(",")
+    assert [host.partition(".")[0] for host in hosts] == ["mongodb-0", "mongodb-1", "mongodb-2"]
+
+
 def test_settings_are_quoted(stacks: dict[str, Stack]) -> None:
     settings = stacks["everything"].named("ConfigMap", "postgresql-config")
     assert settings is not None

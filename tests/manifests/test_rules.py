@@ -83,6 +83,11 @@ BREAKS: list[tuple[Rule, str, Break]] = [
     (rules.spread, "of others", lambda s: pod(s)["topologySpreadConstraints"][0].update(labelSelector={"matchLabels": {"a": "b"}})),
     (rules.updates, "a gap", lambda s: item(s, "Deployment", "web")["spec"]["strategy"]["rollingUpdate"].update(maxUnavailable=1)),
     (rules.updates, "all at once", lambda s: item(s, "Deployment", "web")["spec"].update(strategy={"type": "Recreate"})),
+    (
+        rules.updates,
+        "a store that restarts by itself",
+        lambda s: item(s, "StatefulSet", "mongodb")["spec"].update(updateStrategy={"type": "RollingUpdate"}),
+    ),
     (rules.updates, "no pause", lambda s: container(s).pop("lifecycle")),
     (rules.updates, "no time to end", lambda s: pod(s).update(terminationGracePeriodSeconds=5)),
     (rules.updates, "a job that vanishes", lambda s: s.of("Job")[0]["spec"].update(ttlSecondsAfterFinished=60)),
