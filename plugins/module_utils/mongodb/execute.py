@@ -8,19 +8,17 @@ run goes on or another one begins after this one was killed, nor who else change
 
 from __future__ import annotations
 
-import dataclasses
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb import planner, report, users
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb import phases, planner, report, users
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import GRACE, CommandFailed, Member, Members, Unreachable
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.config import ReplicaSetConfig
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.desired import DesiredSet
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.observation import MemberObservation, Observation, Standing
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.observation import Observation
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.observe import Observer
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.retry import Decision, rule
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.steps import Kind, Plan, Reason, Refusal, Step
@@ -28,6 +26,8 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.users import
 
 # Seconds between two looks at the members while something is waited for.
 POLL = 0.2
+# Seconds before a refused command is tried again, at most; they double from one refusal to the next.
+LONGEST_PAUSE = 2.0
 # Seconds of silence before the first line about it, and between two.
 SAY_FIRST = 1.0
 SAY_EVERY = 5.0
@@ -37,8 +37,6 @@ LONGEST: Mapping[Kind, float] = {Kind.INITIATE: 60.0, Kind.STEP_DOWN: 20.0}
 LONGEST_OTHER = 20.0
 # When the primary itself refuses to be made unelectable (104): seconds that it stays down, and for a secondary to catch up.
 STEP_DOWN: Mapping[str, Any] = {"replSetStepDown": 60, "secondaryCatchUpPeriodSecs": 10}
-# What the API server says of a pod that does not exist.
-NO_POD = re.compile(r'pods? "[^"]*" not found')
 USER = "user"
 GROW = "grow"
 
@@ -106,7 +104,9 @@ class Execution:
         self._members, self._observer, self._request = members, observer, request
         self._say, self._between = say, between
         self._begun = time.monotonic()
-        self._said, self._waiting_for = self._begun, ""
+        self._said, self._waiting_for, self._doing = self._begun, "", ""
+        # How often in a row a command was refused that is to be tried again.
+        self._refusals = 0
         # A command whose outcome is not known: the next observation tells.
         self._unsettled: Step | None = None
         self.outcome = Outcome(Observation(request.desired.name, ()))
@@ -116,7 +116,7 @@ class Execution:
 
         A pod that does not exist yet is taken for a new and empty member.
         """
-        self.outcome.observation = expected = with_new_pods(self._observer.observe())
+        self.outcome.observation = expected = phases.with_new_pods(self._observer.observe())
         if self._request.phase == GROW:
             before = planner.plan(expected, self._request.desired, self._request.consents, planner.SHRINK)
             expected = planner.foresee(expected, before.steps)
@@ -162,8 +162,8 @@ class Execution:
     def _plan(self, observed: Observation) -> Plan:
         desired = self._request.desired
         if self._request.shrink:
-            desired = present(desired, observed)
-            if not leaving(desired, observed):
+            desired = phases.present(desired, observed)
+            if not phases.leaving(desired, observed):
                 return Plan()
         plan = planner.plan(observed, desired, self._request.consents, planner.SHRINK if self._request.shrink else planner.ALL)
         self.outcome.warnings = list(plan.warnings)
@@ -176,7 +176,7 @@ class Execution:
     def _required_primary(self) -> Member:
         primary = self._primary()
         if primary is None:
-            raise StackgateError("the set has a primary", report.states(self.outcome.observation))
+            raise StackgateError("the set has a primary", self._states())
         return primary
 
     def _may_make_users(self) -> bool:
@@ -217,7 +217,7 @@ class Execution:
         try:
             if step.before is not None and not unchanged(member, step.before):
                 return
-            self._tell(step.sentence)
+            self._announce(step.sentence)
             member.command({**step.command, "maxTimeMS": int(longest * 1000)}, timeout=longest + GRACE)
         except StackgateError as error:
             self._unsettled = step
@@ -254,7 +254,7 @@ class Execution:
         for change in review.changes:
             self._between(f"before {USER}")
             try:
-                self._tell(change.sentence)
+                self._announce(change.sentence)
                 users.apply(self._required_primary(), change)
             except StackgateError as error:
                 self._refused(change.sentence, error)
@@ -275,10 +275,18 @@ class Execution:
                 member.command(STEP_DOWN, timeout=LONGEST[Kind.STEP_DOWN] + GRACE)
             except StackgateError as second:  # the primary may cut the connection; else the next round finds it as it was
                 found = rule(second)
-        self._wait(f"{doing} ({found.meaning})")
+        self._refusals += 1
+        self._wait(f"{doing} ({found.meaning})", pause=min(POLL * 2**self._refusals, LONGEST_PAUSE))
 
     def _performed(self, entry: Entry) -> None:
         self.outcome.performed.append(entry)
+        self._refusals, self._doing = 0, ""
+
+    def _announce(self, doing: str) -> None:
+        """Say what is done now; not again when it is only tried again."""
+        if doing != self._doing:
+            self._doing = doing
+            self._tell(doing)
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
@@ -291,15 +299,18 @@ class Execution:
         else:
             raise refusal.error(self._waited())
 
-    def _wait(self, what: str, told: bool = False) -> None:
+    def _wait(self, what: str, told: bool = False, pause: float = 0.0) -> None:
         """A moment, with a line about it now and then. told: it says how the members are. Raises StackgateError when the time is over."""
-        states = report.states(self.outcome.observation)
+        states = self._states()
         if self._left() <= 0:
             raise StackgateError(what, states, waited=self._waited())
         if time.monotonic() - self._said >= (SAY_EVERY if what == self._waiting_for else SAY_FIRST):
             self._waiting_for = what
             self._tell(f"{self._waited():.0f} s of {self._request.timeout:.0f} s: {what}" + ("" if told else f"; {states}"))
-        time.sleep(min(POLL, max(self._left(), 0.0)))
+        time.sleep(min(max(pause, POLL), max(self._left(), 0.0)))
+
+    def _states(self) -> str:
+        return report.states(self.outcome.observation, {m.host: m.name for m in self._request.desired.members if m.name != m.host})
 
     def _tell(self, text: str) -> None:
         self._said = time.monotonic()
@@ -327,30 +338,3 @@ def landed(step: Step, observed: Observation) -> bool:
     if step.after is not None:
         return observed.config is not None and not step.after.newer_than(observed.config)
     return step.kind is Kind.SET_DEFAULT_WRITE_CONCERN and bool(observed.primary and observed.primary.default_write_concern_set)
-
-
-def leaving(desired: DesiredSet, observed: Observation) -> set[str]:
-    """Hosts of the set that are not wanted. Where no login is possible the configuration is not known, and hello's list must do."""
-    config = observed.config
-    names = ("hosts", "passives", "arbiters")
-    told = {host for member in observed.members for name in names for host in member.hello.get(name, ())}
-    return (set(config.hosts) if config else told) - set(desired.hosts)
-
-
-def present(desired: DesiredSet, observed: Observation) -> DesiredSet:
-    """The desired set without members that are yet to be added: their pods are made after those that leave have left."""
-    config = observed.config
-    if config is None:
-        return desired
-    return dataclasses.replace(desired, members=tuple(member for member in desired.members if config.member(member.host)))
-
-
-def with_new_pods(observed: Observation) -> Observation:
-    """The members, those whose pods do not exist taken for new and empty ones."""
-    members = tuple(
-        MemberObservation(member.host, Standing.UNINITIALISED, has_user_data=False)
-        if member.standing is Standing.UNREACHABLE and NO_POD.search(member.error)
-        else member
-        for member in observed.members
-    )
-    return dataclasses.replace(observed, members=members)

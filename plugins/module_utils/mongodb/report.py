@@ -24,9 +24,11 @@ def state(member: MemberObservation) -> str:
     return member.state if member.standing is Standing.MEMBER else member.standing.value
 
 
-def states(observed: Observation) -> str:
-    """All members' states on one line."""
-    return ", ".join(f"{short(member.host)} {state(member)}" for member in observed.members) or "no member was asked"
+def states(observed: Observation, names: Mapping[str, str] | None = None) -> str:
+    """All members' states on one line. names: host to name."""
+    known = names or {}
+    told = (f"{known.get(member.host) or short(member.host)} {state(member)}" for member in observed.members)
+    return ", ".join(told) or "no member was asked"
 
 
 def member_data(member: MemberObservation, name: str, now_committed: Any = None) -> dict[str, Any]:
