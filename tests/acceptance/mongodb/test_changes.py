@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from instance import Instance, Run
+from instance import CACHE, Instance, Run
 from ledger_pod import Client, until
 
 pytestmark = pytest.mark.deploys
@@ -43,6 +43,15 @@ def test_a_second_run_changes_nothing(instance: Instance) -> None:
     assert run.status == 0, run.failed
     assert changes(run) == []
     assert instance.versions() == before
+
+
+def test_a_check_of_what_is_not_there_yet_tells_the_whole_first_run(instance: Instance, tmp_path: Path) -> None:
+    """Nobody can be asked: neither namespace nor Secrets nor pods are there. An administrator's identity may look for the namespace."""
+    elsewhere = {"stackgate_namespace": f"{instance.namespace}-not-there", "stackgate_kubeconfig": str(CACHE / "admin.kubeconfig")}
+    run = instance.play("--check", "--diff", override=elsewhere, directory=tmp_path)
+    assert run.status == 0, run.failed
+    told = [task.partition(" : ")[2] for _host, task in changes(run) if "mongodb" in task]
+    assert told == ["Apply | Make the passwords and the key once", "Apply | Create the members", "Bootstrap | Make the set and its users"]
 
 
 @pytest.mark.covers("CH2-L01", "CH2-L03")
