@@ -87,15 +87,13 @@ class _Change:
         return None if wanted is None or (self.grow and wanted.needs_adding_anew(member)) else wanted
 
     def leaving(self) -> list[Member]:
-        """Members to take away, in the order in which it costs least: dead ones, then voters, then the rest; never the primary."""
-        members = [m for m in self.config.members if self.wanted(m) is None and m.host != self.primary.host]
-        return sorted(members, key=lambda m: (self.found.sound(m.host), not m.votes))
+        """Members to take away; the primary not yet."""
+        return [m for m in self.config.members if self.wanted(m) is None and m.host != self.primary.host]
 
     def losing_vote(self) -> list[Member]:
         if not self.grow:
             return []
-        members = [m for m in self.config.voters if (w := self.wanted(m)) and not w.votes and m.host != self.primary.host]
-        return sorted(members, key=lambda m: self.found.sound(m.host))
+        return [m for m in self.config.voters if (w := self.wanted(m)) and not w.votes and m.host != self.primary.host]
 
     def missing(self, *, arbiters: bool) -> list[DesiredMember]:
         return [m for m in self.desired.members if m.arbiter is arbiters and self.config.member(m.host) is None]
@@ -216,17 +214,18 @@ class _Change:
         return self.take([*self.leaving(), *self.losing_vote()])
 
     def take(self, members: Sequence[Member]) -> Next:
-        """Takes the first of these away, or its vote, of which a majority that answers remains."""
+        """Takes one of these away, or its vote: the dead first (it makes the majority that answers larger), then voters."""
         if not members:
             return None
-        member = next((m for m in members if self.commits(self.without(m))), members[0])
+        member = min(members, key=lambda m: (self.found.sound(m.host), not m.votes))
         name = self.name(member.host)
         if wanted := self.wanted(member):
             changes = {**wanted.differences(member, self.delay_field), "votes": 0}
             return self.reconfigure(Kind.DROP_VOTE, f"take the vote of {name} away", member.host, self.edited({member.host: changes}))
         again = self.desired.member(member.host)
         anew = "" if again is None else f", to add it anew as {'an arbiter' if again.arbiter else 'a member with data'}"
-        return self.reconfigure(Kind.REMOVE_MEMBER, f"remove {name}{anew}", member.host, self.without(member))
+        remaining = [m for m in self.config.members if m is not member]
+        return self.reconfigure(Kind.REMOVE_MEMBER, f"remove {name}{anew}", member.host, remaining)
 
     def take_primary(self) -> Next:
         """The primary gives its place up when it is to go, to lose its vote, or to be no primary any more."""
@@ -316,13 +315,6 @@ class _Change:
 
     def edited(self, changes: dict[str, dict[str, Any]]) -> list[Member]:
         return [member.edited(changes[member.host]) if member.host in changes else member for member in self.config.members]
-
-    def without(self, gone: Member) -> list[Member]:
-        """The members once this one is gone, or has lost its vote."""
-        wanted = self.wanted(gone)
-        if wanted is not None:
-            return self.edited({gone.host: {"votes": 0, "priority": 0}})
-        return [member for member in self.config.members if member.host != gone.host]
 
     def told(self, changes: dict[str, dict[str, Any]]) -> str:
         """`change mongodb-1 (priority: 1 -> 2)`."""

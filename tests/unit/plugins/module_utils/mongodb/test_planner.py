@@ -71,7 +71,7 @@ def test_a_host_is_replaced_by_growing_first() -> None:
 
 
 def test_a_dead_voter_is_removed_before_a_living_one() -> None:
-    assert sentences(running("a", "b", "c", "d", "e", down="d"), wanted("a", "b", "c")) == ["remove d:27017", "remove e:27017"]
+    assert sentences(running("a", "b", "c", "d", "e", down="e"), wanted("a", "b", "c")) == ["remove e:27017", "remove d:27017"]
 
 
 def test_a_shrink_that_the_dead_make_impossible_names_them() -> None:

@@ -7,10 +7,11 @@ run finds nothing to do. Also when each step is followed by an interruption, ano
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.desired import DesiredSet, from_options
@@ -20,7 +21,14 @@ from ansible_collections.stackgate.k3s.tests.unit.plugins.module_utils.mongodb i
 from ansible_collections.stackgate.k3s.tests.unit.plugins.module_utils.mongodb.world import SET_ID, World
 
 # The same examples on every machine and in every run.
-PROFILE = settings(max_examples=80, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+PROFILE = settings(
+    max_examples=80,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=(Phase.generate, Phase.shrink),
+    suppress_health_check=list(HealthCheck),
+)
 HOSTS = [f"h{number}:27017" for number in range(9)]
 RUN_LIMIT = 150
 
@@ -44,9 +52,9 @@ def member_options(draw: st.DrawFn, host: str, *, names: bool) -> dict[str, Any]
 
 
 @st.composite
-def options(draw: st.DrawFn, most: int = 9) -> list[dict[str, Any]]:
+def options(draw: st.DrawFn, among: Sequence[str] = HOSTS) -> list[dict[str, Any]]:
     """Members that a server would accept as a whole set."""
-    hosts = draw(st.lists(st.sampled_from(HOSTS), min_size=1, max_size=most, unique=True))
+    hosts = draw(st.lists(st.sampled_from(among), min_size=1, unique=True))
     names = draw(st.integers(0, 5)) == 0
     members = [draw(member_options(host, names=names)) for host in hosts]
     plain = [
@@ -182,6 +190,40 @@ def test_whatever_happens_between_two_steps(before: Any, after: Any, seed: int) 
     carry_out(world, desired, between=between)
     for process in world.processes.values():
         process.up = True
+    world.settle()
+    carry_out(world, desired)
+    reached(world, desired)
+
+
+@PROFILE
+@given(st.data())
+def test_members_that_are_down(data: st.DataObject) -> None:
+    """A set shrinks while some are down: no step that the others could not commit; either it gets there, or it says who is missing."""
+    before = data.draw(options())
+    hosts = [member["host"] for member in before]
+    after = data.draw(options(hosts))
+    down = data.draw(st.sets(st.sampled_from(hosts), max_size=3))
+    desired = from_options("rs0", after)
+    world = World.running(
+        document(before, "secondaryDelaySecs"), (h for h in HOSTS if h not in {m["host"] for m in before}), novel=frozenset({"novel"})
+    )
+    for host in down:
+        world.processes[host].up = False
+    world.settle()
+    # A set of which nobody answers, and that shares no member with the list, cannot be known of.
+    assume(any(process.up and process.config for process in world.processes.values()))
+    for _round in range(RUN_LIMIT):
+        made = plan(world.observe(), desired)
+        if made.refusal is not None or not made.steps:
+            break
+        world.do(made.steps[0])
+        world.settle()
+    if made.refusal is None:
+        reached(world, desired)
+    else:
+        assert made.refusal.transient and any(host.partition(":")[0] in made.refusal.seen for host in down), made.refusal
+    for host in down:
+        world.processes[host].up = True
     world.settle()
     carry_out(world, desired)
     reached(world, desired)
