@@ -2,31 +2,52 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """MinIO servers as processes of this machine: one erasure set whose members can be killed, started again and robbed of their drives.
 
-The binary: $STACKGATE_MINIO, else minio in the cache directory (STACKGATE_CACHE, ~/.cache/stackgate), else minio of the PATH.
+The program: $STACKGATE_MINIO, else the one that images/minio is made of, built once into the cache directory (STACKGATE_CACHE,
+~/.cache/stackgate; minutes), else minio of the PATH.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import os
 import secrets
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
+SOURCE = Path(__file__).parents[2] / "images" / "minio"
 PATIENCE = 60.0  # seconds
 
 
 def binary() -> str:
-    """The server's program; empty when there is none."""
+    """The server's program; empty when there is none and none can be built."""
+    given = os.environ.get("STACKGATE_MINIO", "")
+    if given:
+        return given
     cache = Path(os.environ.get("STACKGATE_CACHE") or "~/.cache/stackgate").expanduser()
-    for candidate in (os.environ.get("STACKGATE_MINIO", ""), str(cache / "minio/minio"), shutil.which("minio") or ""):
-        if candidate and os.access(candidate, os.X_OK):
-            return candidate
-    return ""
+    kept = cache / "minio" / f"minio-{hashlib.sha256((SOURCE / 'go.sum').read_bytes()).hexdigest()[:16]}"
+    if not kept.exists() and shutil.which("go"):
+        _build(kept)
+    return str(kept) if kept.exists() else shutil.which("minio") or ""
+
+
+def _build(target: Path) -> None:
+    """Build the program from the module of images/minio. Raises CalledProcessError."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as directory:
+        for name in ("go.mod", "go.sum"):
+            shutil.copy(SOURCE / name, directory)
+        caches = {"GOCACHE": target.parents[1] / "go" / "build", "GOMODCACHE": target.parents[1] / "go" / "mod"}
+        flags = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"}
+        environment = {**os.environ, **flags, **{name: str(path) for name, path in caches.items()}}
+        command = ["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", f"{target}.new", "github.com/minio/minio"]
+        subprocess.run(command, cwd=directory, env=environment, check=True)
+    os.replace(f"{target}.new", target)
 
 
 def own_address() -> str:
