@@ -90,6 +90,7 @@ def without_primary(found: Observation, desired: DesiredSet, config: ReplicaSetC
     """Wait for an election when a majority of the voters may take part in it; otherwise refuse, or force when that was consented to."""
     recovery = assess(found)
     if recovery is not None and FORCE in consents:
+        best = found.member(recovery.best.host)
         return Step(
             Kind.FORCE_RECONFIGURATION,
             f"force a configuration of {listed(named(desired, host) for host in recovery.config.hosts)} on "
@@ -97,7 +98,7 @@ def without_primary(found: Observation, desired: DesiredSet, config: ReplicaSetC
             target=recovery.best.host,
             send_to=recovery.best.host,
             command={"replSetReconfig": recovery.config.to_document(), "force": True},
-            before=config,
+            before=best.config if best and best.config else config,
             after=recovery.config,
         )
     hopeful = [voter for voter in config.voters if coming(found, voter.host)]
