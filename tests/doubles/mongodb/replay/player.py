@@ -31,6 +31,8 @@ WIDE = frozenset(
 PATIENCE, GRACE = 20.0, 6.0
 # How long an answer took is compared from this many recorded seconds on: below, it is the machine that decides.
 LONG = 1.5
+# A step so soon after the clock's zero is the one that the zero is the time of.
+JUST = 0.05
 
 
 class Player:
@@ -41,7 +43,9 @@ class Player:
         self.differences: list[str] = []
         self._versions: dict[int, int] = {}
         self._set_id = _main_set_id(recording)
-        self._mark, self._last_at = time.monotonic(), 0.0
+        # When the recorded clock began, and the last time seen on it; None: the step before tells none.
+        self._mark = time.monotonic()
+        self._last_at: float | None = None
 
     def play(self) -> list[str]:
         with _resolver(self._stage):
@@ -74,8 +78,9 @@ class Player:
     def _pace(self, at: float | None) -> None:
         """Wait until as much of the server's time has passed since the last mark as had passed in the recording."""
         if at is None:
+            self._last_at = None
             return
-        if at >= self._last_at:
+        if self._last_at is not None and at >= self._last_at >= JUST:
             pause = self._mark + at / self._stage.speed - time.monotonic()
             time.sleep(max(0.0, pause))
         else:
@@ -130,28 +135,32 @@ class Player:
             return document
         settings = config.get("settings")
         if isinstance(settings, dict) and settings.get("replicaSetId") == self._set_id:
-            settings["replicaSetId"] = self._own_set_id(command)
+            settings["replicaSetId"] = self._own(command, "settings")["replicaSetId"]
         version = config.get("version")
-        if isinstance(version, int) and version > compare.JUMP and self._versions:
-            known = max((number for number in self._versions if number <= version), default=None)
-            if known is not None:
-                config["version"] = self._versions[known] + version - known
+        if isinstance(version, int) and version > compare.JUMP:
+            known = max((number for number in self._versions if number <= version), default=0)
+            if version - known > compare.JUMP:
+                # Nothing has told since the jump: the recorded command was one more than what there was.
+                known = version - 1
+                self._versions[known] = self._own(command, "version")
+            config["version"] = self._versions[known] + version - known
         return document
 
-    def _own_set_id(self, command: Command) -> Any:
+    def _own(self, command: Command, field: str) -> Any:
+        """A field of the configuration that the set has now."""
         for name in (command.member, *self._stage.servers):
             reply = self._scenario.send(self._stage, replace(command, member=name, db="admin"), {"replSetGetConfig": 1})
             if reply and "config" in reply:
-                return reply["config"].get("settings", {}).get("replicaSetId")
-        return self._set_id
+                return reply["config"][field]
+        raise LookupError(f"step {command.step}: no member has a configuration")
 
     def _learn(self, recorded: Any, seen: Any) -> None:
         """Which version of ours stands for which recorded one."""
         if isinstance(recorded, Mapping) and isinstance(seen, Mapping):
             for name, item in recorded.items():
                 other = seen.get(name)
-                if name in ("version", "setVersion", "configVersion") and isinstance(item, int) and isinstance(other, int):
-                    if item > compare.JUMP:
+                if name in ("version", "setVersion") and isinstance(item, int) and isinstance(other, int):
+                    if min(item, other) > compare.JUMP:
                         self._versions[item] = other
                 else:
                     self._learn(item, other)
@@ -172,7 +181,7 @@ class Player:
         limit = poll.duration + (PATIENCE if poll.condition else GRACE)
         while True:
             for member, name in poll.streams:
-                reply = stage.ask(member, poll.command(member, name))
+                reply = stage.glance(member, poll.command(member, name))
                 change = Change(member, name, (time.monotonic() - began) * stage.speed, reply)
                 shown = sequences.fields(change)
                 if (member, name) not in latest or latest[member, name] != shown:
@@ -189,7 +198,8 @@ class Player:
                 self._learn(recorded.reply, change.reply)
         found = sequences.differences(poll.changes, seen, poll.duration, now)
         self.differences += [f"poll {poll.step}: {line}" for line in found if not any(part in line for part in self._scenario.unstable)]
-        self._mark, self._last_at = time.monotonic(), 0.0
+        self._last_at = poll.at + poll.duration
+        self._mark = time.monotonic() - self._last_at / stage.speed
 
 
 def _last(changes: Sequence[Change]) -> dict[tuple[str, str], Change]:

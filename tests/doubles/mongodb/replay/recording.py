@@ -55,6 +55,7 @@ class Poll:
     """streams: (member, command), asked in turn every `interval` seconds. condition: it ended as soon as it saw what it wanted."""
 
     step: int
+    at: float
     streams: Sequence[tuple[str, str]]
     interval: float
     duration: float
@@ -130,7 +131,7 @@ def _poll(entry: Document, start: re.Match[str], between: Sequence[Document], en
     ]
     commands = {(_member(item), next(iter(item["command"]))): item["command"] for item in between if "command" in item}
     interval, duration = int(start[1]) / 1000, int(ended[2]) / 1000
-    return Poll(int(entry["step"]), streams, interval, duration, ended[1] == "condition reached", changes, commands)
+    return Poll(int(entry["step"]), began / 1000, streams, interval, duration, ended[1] == "condition reached", changes, commands)
 
 
 def _command(entry: Document) -> Command:

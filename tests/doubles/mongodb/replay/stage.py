@@ -166,6 +166,15 @@ class Stage:
         except pymongo.errors.PyMongoError:
             return None
 
+    def glance(self, member: str, command: Mapping[str, Any]) -> Document | None:
+        """As ask(), for polls: a member that is gone is not waited for."""
+        login = self.login
+        self.login = {**login, "serverSelectionTimeoutMS": 500}
+        try:
+            return self.ask(member, command)
+        finally:
+            self.login = login
+
     def tell(self, member: str, command: Mapping[str, Any], db: str = "admin") -> Document:
         """As ask(), for preparations: they have to succeed."""
         reply = self.ask(member, command, db)
