@@ -132,6 +132,12 @@ MEASUREMENTS = [
         "manifest", "one manifest task of 10 objects, nothing to change", 0.15, False, beside("manifest.py", "stackgate.k3s.manifest")
     ),
     Measurement("gate", "one gate task of 10 conditions, all hold", 0.15, False, beside("gate.py", "stackgate.k3s.gate")),
+    Measurement(
+        "mongodb", "a replica set of three with users: beyond the election", 2, False, beside("mongodb.py", "bootstrap beyond the election")
+    ),
+    Measurement(
+        "mongodb-again", "one mongodb_replica_set task of three members, nothing to do", 0.6, False, beside("mongodb.py", "nothing to do")
+    ),
     Measurement("second", "site.yml again, nothing to change", 10, False, second_delivery),
     Measurement("first", "site.yml into an empty namespace, images in the registry", 120, True, first_delivery),
     Measurement("cluster", "embedded cluster from cached programs, all add-ons ready", 45, True, cluster_from_cached_programs),
@@ -185,7 +191,7 @@ def main() -> int:
     known = {one.name: one for one in MEASUREMENTS}
     if options.list:
         for one in MEASUREMENTS:
-            print(f"{one.name:10} {one.text}; target {one.target:g} s" + ("; takes down what it measures" if one.disrupts else ""))
+            print(f"{one.name:14} {one.text}; target {one.target:g} s" + ("; takes down what it measures" if one.disrupts else ""))
         return 0
     if wrong := [name for name in options.names if name not in known]:
         print(f"expected: names of measurements ({', '.join(known)}); seen: {', '.join(wrong)}", file=sys.stderr)

@@ -5,17 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from actions import perform
 from mongodb_servers import PASSWORD, MongodServer, ReplicaSetServers
 
 from ansible_collections.stackgate.k3s.plugins.action import mongodb_replica_set, mongodb_replica_set_info
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.execute import Execution
-from ansible_collections.stackgate.k3s.plugins.plugin_utils.action import documented_spec
 
 # How much faster than on a real server the double's timers run: an election takes about one second.
 SPEED = 10.0
@@ -71,15 +69,9 @@ class ReplicaSet:
         return {names[member["host"]]: member for member in self.info()["config"]["members"]}
 
     def _run(self, module: Any, check: bool, diff: bool, options: Mapping[str, Any]) -> dict[str, Any]:
-        action = object.__new__(module.ActionModule)
-        action._task = SimpleNamespace(check_mode=check, diff=diff)
-        action.connection_options = {}
-        action.say = self.said.append
-        spec, connection = documented_spec(action.name)
         login = {"login_user": "root", "login_password": PASSWORD} if self.servers.auth else {}
-        validated = ArgumentSpecValidator(spec).validate({"name": "rs0", "members": list(self.members.values()), **login, **options})
-        assert not validated.error_messages, validated.error_messages
-        return action.execute({k: v for k, v in validated.validated_parameters.items() if k not in connection}, {})  # type: ignore[no-any-return]
+        given = {"name": "rs0", "members": list(self.members.values()), **login, **options}
+        return perform(module, given, check=check, diff=diff, say=self.said.append)
 
 
 @pytest.fixture
