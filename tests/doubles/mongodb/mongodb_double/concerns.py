@@ -82,9 +82,9 @@ class Concerns:
         majority = config is not None and config.implicit_majority
         return {"w": "majority" if majority else 1, "wtimeout": 0}, "implicitDefault"
 
-    async def wait(self, body: Document, optime: OpTime) -> Document | None:
-        """Wait for what the command asks for; the writeConcernError of its reply."""
-        concern, provenance = self.of(body)
+    async def wait(self, wanted: tuple[Document, str], optime: OpTime) -> Document | None:
+        """Wait for what a command asked for (of); the writeConcernError of its reply."""
+        concern, provenance = wanted
         w = concern.get("w", 1)
         shown = {
             "w": w,

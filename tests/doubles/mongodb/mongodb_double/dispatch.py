@@ -125,16 +125,16 @@ async def _run(node: Node, connection: ConnectionState, db: str, body: Document,
         _check_place(node, connection, db, body, entry)
     if not entry.write_concern or db == "local":
         return await entry.run(node, connection, db, body)
-    before = node.store.applied.optime
+    before, concern = node.store.applied.optime, node.concerns.of(body)
     try:
         reply = await entry.run(node, connection, db, body)
     except CommandError as error:
         # Even a write that was refused tells whether what it saw is replicated (recorded: 08b, step 77).
-        if error.code == 51003 and (problem := await node.concerns.wait(body, before)) is not None:
+        if error.code == 51003 and (problem := await node.concerns.wait(concern, before)) is not None:
             error.extra = {"writeConcernError": problem, **error.extra}
         raise
     written = reply.pop("$written", None)
-    problem = await node.concerns.wait(body, written or max(before, node.store.applied.optime))
+    problem = await node.concerns.wait(concern, written or max(before, node.store.applied.optime))
     if problem is not None:
         reply["writeConcernError"] = problem
     connection.last_write = written or connection.last_write
@@ -151,10 +151,14 @@ def _see_cluster_time(node: Node, body: Document) -> None:
     node.cluster_time = max(node.cluster_time, given)
 
 
-def _times(node: Node) -> Document:
-    """The logical times, which members tell that have data (recorded: none in 04b, 04i on the arbiter, 07b, 10b)."""
+def _has_times(node: Node) -> bool:
+    """Members that have data tell logical times (recorded: none in 04b, 04i on the arbiter, 07b, 10b)."""
     topology = node.topology
-    if not topology.replicated or not topology.readable or topology.config is None:
+    return topology.replicated and topology.readable and topology.config is not None
+
+
+def _times(node: Node) -> Document:
+    if not _has_times(node):
         return {}
     applied: OpTime = node.store.applied.optime
     cluster_time: Timestamp = max(node.cluster_time, applied.ts)

@@ -51,6 +51,7 @@ async def set_fcv(node: Node, connection: ConnectionState, db: str, body: Docume
         new = config.with_(version=config.version + 1, old_delay_name=wanted == LAST)
         await node.reconfigurations.rewrite(new)
     node.replicate("u", NAMESPACE, document(wanted))
+    await _spread(node)
     return {}
 
 

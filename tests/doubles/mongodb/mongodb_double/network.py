@@ -75,8 +75,11 @@ class Network:
             )
         return f"{address}:{port}"
 
-    async def command(self, host: str, body: Document, seconds: float, use: str = "heartbeat", patient: bool = False) -> Document:
+    async def command(
+        self, host: str, body: Document, seconds: float, use: str = "heartbeat", patient: bool = False, again: bool = False
+    ) -> Document:
         """The reply of a member, within so many seconds. `patient`: wait for a first connection as an initiate does.
+        `again`: the connection that was open was found closed.
 
         Raises Unreachable, or CommandError for a refusal.
         """
@@ -98,7 +101,10 @@ class Network:
             known = host in self._answered
             raise Unreachable(self._timed_out(host, body) if known else "Couldn't get a connection within the time limit") from None
         except OSError as error:
+            was_open = isinstance(error, ConnectionResetError | BrokenPipeError) and use == "quorum" and not again
             self.forget(host, use)
+            if was_open:
+                return await self.command(host, body, seconds, use, patient, again=True)
             raise Unreachable(self._cause(host, error)) from None
         except Unreachable:
             self.forget(host, use)

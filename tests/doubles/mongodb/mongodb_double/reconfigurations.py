@@ -72,7 +72,7 @@ class Reconfigurations:
         was_out = topology.me is None
         topology.install(config, me)
         if me is None:
-            topology.sync_source = ""
+            topology.sync_source, topology.follower = "", State.RECOVERING
             node.elections.step_down_now()
             node.elections.stop()
         elif was_out:

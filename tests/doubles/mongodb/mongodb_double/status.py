@@ -102,6 +102,7 @@ def _own(node: Node, member: Member) -> Document:
         "uptime": int((node.clock.now() - topology.started).total_seconds()),
         **optime,
         **_source(node, topology.sync_source),
+        **({"maintenanceMode": topology.maintenance} if topology.maintenance else {}),
         "infoMessage": "Could not find member to sync from" if alone else topology.info_message,
         **_election(topology.leader is not Leader.NO, topology.election_time),
         "configVersion": config.version,
