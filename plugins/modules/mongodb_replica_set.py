@@ -17,9 +17,10 @@ description:
   - A set is initiated only when B(no) member belongs to one, on one member that is always chosen the same way. When a member belongs to
     the set already, the others are added to it. A member that came back with an empty disk is left to the set, which fills it again.
   - One voting member changes at a time. A new member is added without a vote, and gets it when it has caught up with the others. A member
-    that leaves gives up being primary first, then its vote, then its place.
+    that leaves gives up being primary first; its vote and its place go in one step.
   - What this task was not told of stays as it is. Fields that it does not know, and C(_id) numbers of members, are carried along.
-    A number is never given to another host, because the set would take it for the same voter.
+    A number is never given to another host, because the set would take it for the same voter. Priority, votes, hidden, delay and arbiter
+    are made what is given or what is their default; indexes, tags, horizons and settings that are not given are left alone.
   - Each reconfiguration names the version it is meant to follow. When somebody else, or the server itself, has changed the configuration
     meanwhile, the plan is made anew.
   - Killed at any moment, the next run goes on from what it finds. Nothing is kept on the control node.
@@ -127,8 +128,28 @@ options:
     default: 180
 requirements:
   - pymongo
+notes:
+  - The order of a plan. New members are added without vote and priority. Each gets its vote, and with it all else that was asked for, once
+    it is C(SECONDARY). Then come arbiters, then priorities, tags, hidden and delay of all members in one step. Then members and votes
+    that are not wanted any more go, one at a time, those that do not answer first and the primary last. Horizons and settings
+    come at the end. So a replacement grows the set before it shrinks it.
+  - With seven voting members there is no room to grow first, and one goes before the next one comes. An arbiter that replaces an arbiter
+    comes after it, because it has no data to wait for.
+  - A step is taken only when the voting members that can be counted on are a majority before and after it. Else the task waits for those
+    that are on their way, or names those that are missing.
+  - A primary that is to go, or may not be primary any more, steps down for 60 seconds to a secondary that has caught up within 10. It is
+    never forced to.
+  - Where arbiters come or go, servers since 5.0 demand that somebody has set a default write concern. If nobody has, the plan sets it to
+    C(majority). It can be changed afterwards (C(setDefaultRWConcern)), and not be unset.
+  - An arbiter that turns into a member with data, or the other way round, is removed and added anew. Give it an empty volume. The same is
+    true of O(members[].build_indexes).
+  - With access control an arbiter, which holds no users, keeps the localhost exception open on its own loopback. Whoever may open a
+    port-forward to its pod can use it.
+  - When everything is as asked for, nothing is waited for. Whether the set is healthy is what the condition C(mongodb) of
+    M(stackgate.k3s.gate) tells.
 seealso:
   - module: stackgate.k3s.mongodb_replica_set_info
+  - module: stackgate.k3s.mongodb_rollout
   - module: stackgate.k3s.generated_secret
   - module: stackgate.k3s.gate
 """
@@ -225,8 +246,8 @@ EXAMPLES = r"""
       - host: db5.example.org:27017
     timeout: 3600
 
-# A member whose disk was lost needs no task of its own: started with an empty one, it is filled by the set. The same task as ever
-# waits until it is a secondary again.
+# A member whose disk was lost needs no task of its own: started with an empty one under its old host, it is filled by the set. This task
+# has nothing to do then; the gate waits until the member is a secondary again.
 
 - name: See what would be done, and each configuration (the same as --check --diff for one task)
   stackgate.k3s.mongodb_replica_set:
@@ -273,9 +294,9 @@ plan:
       type: str
   sample:
     - kind: add member
-      sentence: add mongodb-3 without a vote
+      sentence: add mongodb-3 (mongodb-3.mongodb-members.chathub.svc.cluster.local:27017) as member 3 without a vote
     - kind: wait for member
-      sentence: wait until mongodb-3 is a secondary
+      sentence: wait until mongodb-3 is SECONDARY (it is STARTUP2)
     - kind: grant vote
       sentence: give mongodb-3 its vote
 performed:
@@ -284,6 +305,39 @@ performed:
   type: list
   elements: dict
   sample: []
+reason:
+  description: A word for what stands in the way, such as C(unreachable), C(two sets), C(wrong key), C(no majority), C(user data).
+  returned: when the set is in no state for a plan
+  type: str
+  sample: no majority
+recovery:
+  description:
+    - What is known of a set that has lost its majority, to decide on the consent C(forced_reconfiguration).
+  returned: when too few voting members are left
+  type: dict
+  contains:
+    best:
+      description: The member with the newest data, from which the set would go on.
+      type: str
+    survivors:
+      description: The members that answer, the newest data first, each with its last write and the seconds that it is behind the first.
+      type: list
+      elements: dict
+    missing:
+      description: The members that do not answer, and why.
+      type: dict
+    lost:
+      description: Sentences about the writes that may be lost.
+      type: list
+      elements: str
+    members:
+      description: The members that the set would have.
+      type: list
+      elements: str
+report:
+  description: The same as RV(recovery), as text for people.
+  returned: when too few voting members are left
+  type: str
 set_id:
   description: The identity of the replica set, made at its initiation.
   returned: always

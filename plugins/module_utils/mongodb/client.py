@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import Cluster
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.connection import CommandFailed, Connection, Dial
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.connection import Unreachable as Unreachable
 
 T = TypeVar("T")
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb import phases, planner, report, users
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import GRACE, CommandFailed, Member, Members, Unreachable
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import GRACE, Member, Members
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.config import ReplicaSetConfig
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.connection import CommandFailed, Unreachable
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.desired import DesiredSet
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.observation import Observation
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.observe import Observer
@@ -161,10 +162,8 @@ class Execution:
 
     def _plan(self, observed: Observation) -> Plan:
         desired = self._request.desired
-        if self._request.shrink:
-            desired = phases.present(desired, observed)
-            if not phases.leaving(desired, observed):
-                return Plan()
+        if self._request.shrink and not phases.leaving(desired, observed):
+            return Plan()
         plan = planner.plan(observed, desired, self._request.consents, planner.SHRINK if self._request.shrink else planner.ALL)
         self.outcome.warnings = list(plan.warnings)
         return plan

@@ -10,13 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb import observation
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import (
-    ANSWER_TIMEOUT,
-    CommandFailed,
-    Member,
-    Members,
-    Unreachable,
-)
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import ANSWER_TIMEOUT, Member, Members
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.connection import CommandFailed, Unreachable
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.observation import (
     NOT_A_MEMBER,
     UNINITIALISED,

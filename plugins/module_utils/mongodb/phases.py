@@ -22,14 +22,6 @@ def leaving(desired: DesiredSet, observed: Observation) -> set[str]:
     return (set(config.hosts) if config else told) - set(desired.hosts)
 
 
-def present(desired: DesiredSet, observed: Observation) -> DesiredSet:
-    """The desired set without members that are yet to be added: their pods are made after those that leave have left."""
-    config = observed.config
-    if config is None:
-        return desired
-    return dataclasses.replace(desired, members=tuple(member for member in desired.members if config.member(member.host)))
-
-
 def with_new_pods(observed: Observation) -> Observation:
     """The members, those whose pods do not exist taken for new and empty ones."""
     members = tuple(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import CommandFailed, Unreachable
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.connection import CommandFailed, Unreachable
 
 INITIATE, RECONFIG, STEP_DOWN_COMMAND = "replSetInitiate", "replSetReconfig", "replSetStepDown"
 ANY = "*"

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import UNAUTHORIZED, CommandFailed, Credentials, Member
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import UNAUTHORIZED, Credentials, Member
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.connection import CommandFailed
 
 # (role, database)
 Role = tuple[str, str]

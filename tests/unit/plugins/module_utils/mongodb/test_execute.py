@@ -12,7 +12,8 @@ import pytest
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb import execute, planner, prediction
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import CommandFailed, Credentials, Unreachable
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import Credentials
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.connection import CommandFailed, Unreachable
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.desired import DesiredSet, from_options
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.execute import Execution, Request
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.observation import MemberObservation, Observation, Standing, observe

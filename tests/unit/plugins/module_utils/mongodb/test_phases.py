@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.config import ReplicaSetConfig
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.desired import from_options
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.observation import MemberObservation, Observation, Standing
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.phases import leaving, present, with_new_pods
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.phases import leaving, with_new_pods
 
 CONFIG = ReplicaSetConfig({"_id": "rs0", "version": 1, "members": [{"_id": n, "host": f"m{n}:27017"} for n in range(3)]})
 SET = Observation("rs0", (MemberObservation("m0:27017", Standing.MEMBER, config=CONFIG),))
@@ -25,11 +25,6 @@ def test_without_a_login_hello_tells_who_is_in_the_set() -> None:
     unread = Observation("rs0", (MemberObservation("m0:27017", Standing.MEMBER, hello=hello),))
     assert leaving(DESIRED, unread) == {"m1:27017", "m2:27017"}
     assert leaving(DESIRED, Observation("rs0", ())) == set()
-
-
-def test_members_that_are_yet_to_come_are_not_there() -> None:
-    assert present(DESIRED, SET).hosts == ("m0:27017",)
-    assert present(DESIRED, Observation("rs0", ())).hosts == ("m0:27017", "m3:27017")
 
 
 @pytest.mark.parametrize(

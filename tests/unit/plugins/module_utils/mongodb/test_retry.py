@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import CommandFailed, Unreachable
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.connection import CommandFailed, Unreachable
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.retry import RULES, Decision, rule
 
 
