@@ -86,9 +86,14 @@ def _warnings(found: Observation, desired: DesiredSet) -> Iterator[str]:
     """What does not stop a plan, and should be known."""
     config = found.config
     for member in desired.members:
-        in_set = config is not None and config.member(member.host) is not None
-        if in_set and found.standing(member.host) in (Standing.UNREACHABLE, Standing.REMOVED):
+        entry = config.member(member.host) if config else None
+        if entry is None:
+            continue
+        if found.standing(member.host) in (Standing.UNREACHABLE, Standing.REMOVED):
             yield f"{member.name} {trouble(found, member.host)}"
+        if member.needs_adding_anew(entry):
+            # The server does not empty it: it would go on with the data, or without the indexes, that it has.
+            yield f"{member.name} is removed and added anew in another role: give it an empty volume in between, or it keeps what it has"
     wanted = ReplicaSetConfig({"_id": desired.name, "members": [m.document(i, "") for i, m in enumerate(desired.members)]})
     writable = [voter for voter in wanted.voters if voter.writable_voter]
     if wanted.arbiters and len(writable) - 1 < wanted.majority:

@@ -139,6 +139,9 @@ def test_an_arbiter_is_replaced_by_shrinking_first() -> None:
 
 def test_a_data_member_becomes_an_arbiter_by_being_added_anew() -> None:
     world = running("a", "b", "c", default_write_concern_set=True)
+    assert plan(world.observe(), wanted("a", "b", "c", c={"arbiter": True})).warnings[0] == (
+        "c is removed and added anew in another role: give it an empty volume in between, or it keeps what it has"
+    )
     assert sentences(world, wanted("a", "b", "c", c={"arbiter": True})) == [
         "remove c, to add it anew as an arbiter",
         "add the arbiter c (c:27017) as member 2",
