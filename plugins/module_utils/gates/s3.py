@@ -99,7 +99,7 @@ class S3(Condition):
             troubled = [s for server in servers if server not in there for s in suspects[server.label]]
             return waiting(wrong, suspects=tuple(troubled))
         if self.bucket and self.credentials:
-            said.append(self._use(there[0], view))
+            said.append(self._use(there, view))
         return holds("; ".join(said) or "takes writes")
 
     def _unwell(self, servers: list[Server], answers: list[Answer | StackgateError]) -> str:
@@ -116,15 +116,22 @@ class S3(Condition):
         ]
         return "; ".join(told)
 
-    def _use(self, server: Server, view: View) -> str:
-        """Put, get, compare, delete; in check mode only look at the bucket."""
-        bucket = str(self.bucket)
-        store = server.store(self._keys(self.credentials, view), self.region)
+    def _use(self, servers: list[Server], view: View) -> str:
+        """Put, get, compare, delete; in check mode only look at the bucket.
+
+        Through every server: one that has just started says that it takes writes up to a second before it does.
+        """
+        bucket, keys = str(self.bucket), self._keys(self.credentials, view)
         if view.session.check_mode:
-            if not store.may_list(bucket):
+            if not servers[0].store(keys, self.region).may_list(bucket):
                 raise StackgateError(f"bucket {bucket} exists", f"there is no bucket {bucket}")
             return f"bucket {bucket} is there (nothing is written in check mode)"
-        self._proved = self._proved or probe.round_trip(store, bucket)
+        if not self._proved:
+            said = health.each(servers, lambda server: probe.round_trip(server.store(keys, self.region), bucket))
+            for server, outcome in zip(servers, said, strict=True):
+                if isinstance(outcome, StackgateError):
+                    raise StackgateError(self.expected(), f"{server.label}: {outcome.seen.removeprefix(f'{server.label}: ')}", outcome.hint)
+            self._proved = f"{said[0]}{f', through each of {len(servers)} servers' if len(servers) > 1 else ''}"
         return self._proved
 
     def _keys(self, where: Credentials | None, view: View) -> Keys:

@@ -116,7 +116,7 @@ def _user(user: User, seen: SeenUser) -> Iterator[Action]:
     wanted, has = policy.canonical(user.document), seen.document and policy.canonical(seen.document)
     if wanted != has:
         text = f"{'change' if has else 'make'} policy {user.policy}"
-        yield Action(Kind.SET_POLICY, user.policy, text, user.document, has, wanted)
+        yield Action(Kind.SET_POLICY, user.policy, text, wanted, has, wanted)
     if not seen.exists:
         yield Action(Kind.SET_USER, name, f"make user {name} with the keys of Secret {user.source}", user.keys, after={"policies": []})
     elif not seen.logs_in:

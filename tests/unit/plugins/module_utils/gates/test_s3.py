@@ -124,6 +124,12 @@ def test_the_object_is_written_once_and_anew_after_a_trouble(stage: Stage) -> No
     assert len(stage.trips) == 2
 
 
+def test_the_object_goes_through_every_server(stage: Stage) -> None:
+    stage.answers = [GOOD] * 3
+    assert stage.look(**FULL).seen.endswith("went through bucket files, through each of 3 servers")
+    assert len(stage.trips) == 3
+
+
 def test_two_of_four_down(stage: Stage) -> None:
     stage.answers = [BAD, BAD]
     stage.states = ("ok", "ok", "offline", "offline")
@@ -164,7 +170,7 @@ def test_what_the_application_is_refused_is_told_in_the_server_s_words(stage: St
     stage.refusal = Refused("put an object into bucket files", "AccessDenied", "Access Denied.")
     with pytest.raises(StackgateError) as caught:  # which the gate's runner counts as waiting
         stage.look(**FULL)
-    assert caught.value.seen == "AccessDenied: Access Denied."
+    assert caught.value.seen == "pod store-0: AccessDenied: Access Denied."
 
 
 def test_check_mode_looks_and_writes_nothing(stage: Stage) -> None:

@@ -1,0 +1,149 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Servers that go away and come back, drives that are lost: what the gate says, and that nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from minio_storage import Storage
+
+from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
+from ansible_collections.stackgate.k3s.plugins.module_utils.gates import _protocol
+from ansible_collections.stackgate.k3s.plugins.module_utils.gates._protocol import Observation, State
+from ansible_collections.stackgate.k3s.plugins.module_utils.gates._view import Session, View
+from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage import health, layout
+from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage.client import Keys
+
+APP = Keys("app", "the application's secret")
+
+
+class Secrets:
+    """A cluster that has the two Secrets, and nothing else."""
+
+    clock_offset = 0.0
+
+    def __init__(self, root: Keys) -> None:
+        self.known = {"root": root, "app": APP}
+
+    def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any]:
+        keys = self.known[name]
+        return {
+            "data": {"access-key": base64.b64encode(keys.access_key.encode()), "secret-key": base64.b64encode(keys.secret_key.encode())}
+        }
+
+
+def gate(storage: Storage, member: int = 0) -> Callable[[], Observation]:
+    """The gate of a stage, as a role has it; call it for one look."""
+    fields = {"admin": {"secret": "root"}, "drives": 4, "bucket": "files", "credentials": {"secret": "app"}}
+    (condition,) = _protocol.parse([{"kind": "s3", "url": f"http://{storage.address(member)}", "request_timeout": 5, **fields}])
+    session = Session(Secrets(storage.root), "here")  # type: ignore[arg-type]
+    return lambda: condition.observe(View(session))
+
+
+def until(look: Callable[[], Observation], state: State, seconds: float = 60.0) -> Observation:
+    """Look until it is so; the last observation."""
+    ends = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if seen.state is state or time.monotonic() > ends:
+            assert seen.state is state, seen
+            return seen
+        time.sleep(0.3)
+
+
+@pytest.fixture
+def used(storage: Storage) -> Storage:
+    """Servers with an application's bucket."""
+    storage.declare([{"name": "files"}], [{"secret": "app", "buckets": ["files"]}], {"app": APP})
+    return storage
+
+
+def test_two_of_four_down_and_back(used: Storage) -> None:
+    look = gate(used)
+    assert look().seen == "4 drives online, none healing; an object put into bucket files, read back the same, and deleted"
+    ledger: dict[str, str] = {}
+
+    def write(member: int, name: str) -> None:
+        content = name.encode() * 20000  # above what is kept in the metadata
+        used.server(member, timeout=5).store(APP).put("files", name, content)
+        ledger[name] = hashlib.sha256(content).hexdigest()
+
+    write(0, "all up")
+    used.kill(3)
+    write(1, "one down")
+    assert until(look, State.WAITING).seen.startswith("3 of 4 drives online; not there: ")
+    assert used.status(0, health.MAINTENANCE) == 412, "no other may be taken down now"
+    used.kill(2)
+    for _attempt in range(20):
+        seen = look()
+        if "quorum" in seen.seen:
+            break
+        time.sleep(0.3)
+    assert seen.seen.startswith("write quorum lost: 2 of 4 drives online, 3 needed (reads go on); offline: ")
+    with pytest.raises(StackgateError):
+        write(0, "two down")
+    reader = used.server(1).store(APP)
+    assert all(hashlib.sha256(reader.get("files", name)).hexdigest() == known for name, known in ledger.items()), "reads go on"
+    used.start(2, 3)
+    assert until(look, State.HOLDS).seen.startswith("4 drives online, none healing")
+    until(gate(used, 3), State.HOLDS)  # behind a Service the gate asks every server; here one at a time
+    write(3, "all back")
+    for member in range(4):
+        reader = used.server(member).store(APP)
+        assert all(hashlib.sha256(reader.get("files", name)).hexdigest() == known for name, known in ledger.items())
+
+
+def test_a_wiped_drive_is_healed_and_the_gate_waits_for_it(used: Storage) -> None:
+    store = used.store(0, APP)
+    for number in range(30):
+        store.put("files", f"object-{number}", bytes([number]) * 300_000)
+    look = gate(used)
+    assert look().state is State.HOLDS
+    used.kill(3)
+    used.wipe(3)
+    used.start(3)
+    seen = until(look, State.WAITING, 5)
+    assert "not there: " in seen.seen or "healing" in seen.seen
+    assert until(look, State.HOLDS, 90).seen.startswith("4 drives online, none healing")
+    (drive,) = used.drives_of[used.ports[3]]
+    assert len(list((drive / "files").glob("object-*/xl.meta"))) == 30, "every object's share is on the new drive"
+
+
+def test_what_is_told_without_quorum(used: Storage) -> None:
+    used.kill(2, 3)
+    for _attempt in range(20):
+        drives = health.drives_of(used.store().info())
+        if drives.online == 2:
+            break
+        time.sleep(0.3)
+    assert health.trouble(drives).startswith("write quorum lost: 2 of 4 drives online, 3 needed (reads go on)")
+    answers = health.ask_each(used.servers, health.CLUSTER)
+    assert [isinstance(answer, StackgateError) for answer in answers] == [False, False, True, True]
+    assert used.declare([{"name": "files"}], [{"secret": "app", "buckets": ["files"]}], {"app": APP}) == [], "comparing needs no quorum"
+
+
+@pytest.mark.parametrize(("pods", "drives"), [(1, 4), (4, 1), (5, 1), (3, 2), (7, 1), (4, 3), (6, 3), (4, 4), (6, 4), (20, 1)])
+def test_the_layout_is_the_server_s(tmp_path: Path, pods: int, drives: int) -> None:
+    """One process with directories for pods and drives: the arithmetic is the same."""
+    storage = Storage(tmp_path, 1, 0)
+    ranges = [f"pod{{1...{pods}}}"] if pods > 1 else []
+    ranges += [f"drive{{1...{drives}}}"] if drives > 1 else []
+    storage.drives_of[storage.ports[0]] = [tmp_path / "/".join(ranges)]
+    storage.start()
+    try:
+        storage.wait()
+        info = storage.store().info()
+    finally:
+        storage.stop()
+    pool = layout.Pool(pods, drives, 1)
+    backend = info["backend"]
+    assert (backend["totalSets"], backend["totalDrivesPerSet"], backend["standardSCParity"]) == ([pool.sets], [pool.set_size], pool.parity)
+    found = health.drives_of(info)
+    assert found.quorum(0, write=True) == pool.write_quorum
