@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.config import (
     DELAY,
@@ -46,7 +46,7 @@ DEFAULTS = {"priority": 1, "hidden": False, DELAY: 0, OLD_DELAY: 0}
 # configuration that has not heard yet that it was taken out.
 JOINABLE = frozenset({Standing.UNINITIALISED, Standing.REMOVED, Standing.MEMBER})
 
-Next = Step | Refusal | None
+Next: TypeAlias = "Step | Refusal | None"
 
 
 def next_change(found: Observation, desired: DesiredSet, *, grow: bool = True) -> Next:
