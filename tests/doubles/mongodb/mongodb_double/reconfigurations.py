@@ -337,7 +337,7 @@ class Reconfigurations:
                 93, f"The hosts {hosts} all map to this node in new configuration with {new.stamp} for replica set {new.name}"
             )
         me = found[0] if found else None
-        unchanged = new.members == old.members and new.settings == old.settings
+        unchanged = new.with_(version=old.version, term=old.term).document() == old.document()
         if force or unchanged:
             return me if me is not None or force else self._topology.me
         if me is None:
