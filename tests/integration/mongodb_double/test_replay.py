@@ -14,7 +14,7 @@ from replay.player import Player
 from replay.scenarios import APART, SCENARIOS
 from replay.stage import Stage, can_change_names
 
-SPEED = float(os.environ.get("STACKGATE_DOUBLE_SPEED", "8"))
+SPEED = float(os.environ.get("STACKGATE_DOUBLE_SPEED", "4"))
 
 
 def test_every_recording_is_played() -> None:

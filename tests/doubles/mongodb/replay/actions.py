@@ -83,13 +83,13 @@ def stop(*names: str) -> Action:
     return lambda stage: stage.stop(*names)
 
 
-def insert(member: str, count: int, size: int = 0, db: str = "test") -> Action:
+def insert(member: str, count: int, db: str = "test") -> Action:
     """Documents in the collection c, at a majority."""
 
     def run(stage: Stage) -> None:
         collection = stage.client(member)[db].get_collection("c", write_concern=WriteConcern("majority"))
-        for start in range(0, count, 5000):
-            collection.insert_many([{"_id": number, "a": 1, "x": "x" * size} for number in range(start, min(count, start + 5000))])
+        for start in range(0, count, 1000):
+            collection.insert_many([{"_id": number} for number in range(start, min(count, start + 1000))])
 
     return run
 

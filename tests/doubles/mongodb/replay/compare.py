@@ -43,6 +43,7 @@ TEXTS = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}([+-]\d{4}|Z)?"), "<date>"),
     (re.compile(r"wall clock time, \d+"), "wall clock time, N"),
 )
+FAILURES = re.compile(r", (?=[\w.-]+:\d+ failed with )")
 
 
 def normalise(value: Any, key: str = "", *, exact_types: bool = False) -> Any:
@@ -77,7 +78,9 @@ def text(message: str) -> str:
     """A message without what differs from run to run."""
     for pattern, replacement in TEXTS:
         message = pattern.sub(replacement, message)
-    return message
+    start, marker, failed = message.partition("did not respond affirmatively: ")
+    # In the order in which they failed.
+    return start + marker + ", ".join(sorted(FAILURES.split(failed)))
 
 
 def differences(expected: Any, seen: Any, path: str = "") -> list[str]:

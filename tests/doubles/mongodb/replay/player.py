@@ -69,6 +69,9 @@ class Player:
                         together.append(steps.pop(0))
                     self._pace(step.at)
                     self._commands(together)
+                elif isinstance(step, Note) and step.at is None and action is not None:
+                    # What comes next counts from here.
+                    self._mark, self._last_at = time.monotonic(), JUST
                 elif isinstance(step, Note):
                     self._pace(step.at)
         return self.differences
@@ -196,7 +199,7 @@ class Player:
             recorded = _last(poll.changes).get(stream)
             if recorded is not None and recorded.reply and change.reply:
                 self._learn(recorded.reply, change.reply)
-        found = sequences.differences(poll.changes, seen, poll.duration, now)
+        found = sequences.differences(poll.changes, seen, poll.duration, now, stage.speed)
         self.differences += [f"poll {poll.step}: {line}" for line in found if not any(part in line for part in self._scenario.unstable)]
         self._last_at = poll.at + poll.duration
         self._mark = time.monotonic() - self._last_at / stage.speed

@@ -116,6 +116,10 @@ def _former_members(stage: Stage) -> None:
     stage.sleep(4)
 
 
+def _one_document(stage: Stage) -> None:
+    stage.tell("a1", {"insert": "c", "documents": [{"a": 1}], "writeConcern": {"w": 3}}, "test")
+
+
 def _second_primary(stage: Stage) -> None:
     """f2 is primary of f1, f2, f3."""
     for name in ("f1", "f2", "f3"):
@@ -353,17 +357,27 @@ SCENARIOS: Mapping[str, Scenario] = {
     "05b-stepdown-success": Scenario(then(replica_set("b1", "b2", "b3"), sleep(12)), {12: primary("b2"), 21: exits("b2")}, ignored=HISTORY),
     "06a-kill-primary": Scenario(replica_set("f1", "f2", "f3"), {3: then(hold("f3"), kill("f1")), 20: start("f1")}, ignored=HISTORY),
     "06b-sigterm-primary": Scenario(_second_primary, {1: sigterm("f2"), 9: exits("f2")}),
-    "06c-majority-down": Scenario(replica_set("f1", "f2", "f3", version=2), {1: kill("f2", "f3"), 30: start("f2", "f3")}),
+    "06c-majority-down": Scenario(
+        replica_set("f1", "f2", "f3", version=2),
+        {1: kill("f2", "f3"), 30: start("f2", "f3")},
+        # Of the last heartbeat that failed, or of the time without any: chance.
+        ignored_in={12: ("members.lastHeartbeatMessage",)},
+        ignored=HISTORY,
+    ),
     "06d-after-force-readd": Scenario(_forced_single),
     "07-wiped-member-rejoins": Scenario(
-        then(replica_set("w1", "w2", "w3"), insert("w1", 30_000, 1000, "app")),
+        then(replica_set("w1", "w2", "w3"), insert("w1", 30_000, db="app")),
         {2: kill("w2"), 8: then(wipe("w2"), start("w2"))},
+        # Whose heartbeat reaches the emptied member first is chance: w1 may see it without a configuration, or not.
+        unstable=("27145 stateStr: order", "27145 configVersion: order", "27145 configTerm: order"),
     ),
     "07b-during-initial-sync": Scenario(
         _sync_held,
         {28: lambda stage: stage.tell("w3", {"configureFailPoint": "initialSyncHangBeforeFinish", "mode": "off"})},
         # Collections of the server's own, with their sizes, and where it fetches them from.
         ignored=("initialSyncStatus.databases", "initialSyncStatus.initialSyncAttempts"),
+        # How long it had no configuration after its start.
+        unstable=("errmsg",),
     ),
     "08a-auth-localhost-exception": Scenario(lambda stage: [stage.server(name, key=KEY) for name in ("k1", "k2", "k3")]),
     "08b-auth-users": Scenario(_with_root, {74: freeze("k2", "k3")}, send=_as_recorded_user),
@@ -394,12 +408,13 @@ SCENARIOS: Mapping[str, Scenario] = {
         names=True,
     ),
     "10-set-name-differs": Scenario(_first_set, {3: restart("x1", set_name="other"), 16: restart("x1", set_name="rs0"), 21: _move}),
-    "10b-maintenance-recovering": Scenario(then(_tagged, insert("a1", 1)), ignored=HISTORY),
+    "10b-maintenance-recovering": Scenario(then(_tagged, _one_document), ignored=HISTORY),
     "11-fsync-status-rwconcern": Scenario(
-        then(_tagged, insert("a1", 1)),
+        then(_tagged, _one_document),
         ignored=HISTORY,
         # The recording left it out.
         ignored_in={5: ("inprog",)},
+        left_out={37: "whether a shutdown with timeoutSecs 0 finds the others caught up is a matter of milliseconds"},
     ),
     "12-feature-compatibility-version": Scenario(_tagged, {18: freeze("a2", "a3"), 20: thaw("a2", "a3")}),
     "14-canonical-types": Scenario(fresh("z1", "z2", "z3"), {4: _initiate_z}, canonical=True),
