@@ -193,7 +193,7 @@ def test_one_voter_at_a_time(tmp_path: Path) -> None:
 
 def test_a_write_that_nobody_else_had_is_rolled_back(tmp_path: Path) -> None:
     async def test() -> None:
-        async with members(3, tmp_path) as rs:
+        async with members(3, tmp_path, speed=10) as rs:
             await rs.all_in("PRIMARY", "SECONDARY")
             await write(rs[0], "kept")
             others = [member.host for member in rs.members[1:]]
@@ -201,12 +201,12 @@ def test_a_write_that_nobody_else_had_is_rolled_back(tmp_path: Path) -> None:
             for member in rs.members[1:]:
                 await member.node.control({"order": "partition", "hosts": [rs[0].host]})
             await write(rs[0], "lost", {"w": 1})
-            await rs.until(lambda: any(member.writable for member in rs.members[1:]), 40)
+            await rs.until(lambda: any(member.writable for member in rs.members[1:]), 90)
             primary = next(member for member in rs.members[1:] if member.writable)
             await write(primary, "new")
             for member in rs.members:
                 await member.node.control({"order": "heal"})
-            await rs.until(lambda: {doc["_id"] for doc in rs[0].node.documents("test.ledger")} == {"kept", "new"}, 40)
+            await rs.until(lambda: {doc["_id"] for doc in rs[0].node.documents("test.ledger")} == {"kept", "new"}, 90)
             assert rs[0].node.store.rollback_id == 2
             assert not rs[0].writable
 

@@ -46,8 +46,7 @@ async def run(node: Node, connection: ConnectionState, db: str, body: Document) 
             error.extra = {"topologyVersion": topology_version(node), **error.extra}
             if error.errmsg == "not primary" and not connection.hello_ok:
                 error.errmsg = "not master"
-        if name not in ("hello", "isMaster", "ismaster") or error.code != 91:
-            error.extra |= _times(node)
+        error.extra |= _times(node)
         raise
     # An initiate was begun where there were no such times yet (recorded: 02, 03b).
     return {**reply, "ok": 1.0, **({} if name == "replSetInitiate" else _times(node))}

@@ -249,7 +249,7 @@ class Elections:
             return topology.term == term and topology.leader is Leader.DRAINING
 
         def caught_up() -> bool:
-            heard = all(view.fresh for view in topology.views.values())
+            heard = all(view.fresh or view.health == 0 for view in topology.views.values())
             most = max((view.beat_applied.optime for view in topology.views.values() if view.up), default=node.store.applied.optime)
             return not still() or (heard and node.store.applied.optime >= most)
 

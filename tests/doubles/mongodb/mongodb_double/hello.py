@@ -89,7 +89,8 @@ async def _answer(node: Node, connection: ConnectionState, body: Document, writa
             raise CommandError(
                 186, "The client metadata document may only be sent in the first hello", name="ClientMetadataCannotBeMutated"
             )
-        connection.client = body["client"]
+    if connection.client is None:
+        connection.client = body.get("client", {})
     await _await_change(node, body)
     reply: Document = {}
     if "helloOk" in body:

@@ -46,12 +46,18 @@ async def get_status(node: Node, connection: ConnectionState, db: str, body: Doc
         "votingMembersCount": len(config.voters),
         "writableVotingMembersCount": len(config.writable_voters),
         "optimes": _optimes(node),
-        "lastStableRecoveryTimestamp": Timestamp(0, 0) if me.arbiter or initial is not None else topology.committed.optime.ts,
+        "lastStableRecoveryTimestamp": Timestamp(0, 0) if me.arbiter or initial is not None else _stable(node),
         **({} if initial is None else {"initialSyncStatus": initial.document(node.clock.now())}),
         **({} if metrics.candidate is None else {"electionCandidateMetrics": metrics.candidate}),
         **({} if metrics.participant is None else {"electionParticipantMetrics": metrics.participant}),
         "members": [_own(node, member) if member.id == me.id else _other(node, topology.views[member.id]) for member in config.members],
     }
+
+
+def _stable(node: Node) -> Timestamp:
+    """What a restart would begin with: the commit point, or after one what was found on the disk (recorded: 08c, step 21)."""
+    committed = node.topology.committed.optime.ts
+    return committed if committed.time else node.store.durable.optime.ts
 
 
 def _source(node: Node, host: str) -> Document:
