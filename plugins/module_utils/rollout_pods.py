@@ -17,7 +17,7 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import Clust
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates import _pods
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._protocol import State
-from ansible_collections.stackgate.k3s.plugins.module_utils.gates._view import Session, View
+from ansible_collections.stackgate.k3s.plugins.module_utils.gates._view import Session, View, is_ready
 
 REVISION_LABEL = "controller-revision-hash"
 # Seconds from one look to the next.
@@ -70,17 +70,24 @@ class Pods:
         return {host: found[host] for host in self.pods if host in found}
 
     def down(self, host: str) -> bool:
-        """Whether a member's pod does not run, by what Kubernetes says: not ready, and none of its containers is running."""
+        """Whether a member's server does not run, by what Kubernetes says of its container: the one that has the member's port.
+
+        Another container of the pod may well run beside a server that does not, such as an exporter.
+        """
         pod = self.live().get(host)
         if pod is None:
             return True
-        return not any("running" in (status.get("state") or {}) for _spec, status in _pods.containers(pod))
+        port = host.rpartition(":")[2]
+        found = [(spec, "running" in (status.get("state") or {})) for spec, status in _pods.containers(pod)]
+        servers = [runs for spec, runs in found if any(str(p.get("containerPort")) == port for p in spec.get("ports") or [])]
+        return not any(servers or [runs for _spec, runs in found])
 
     def trouble(self) -> StackgateError | None:
         """What keeps a pod from coming up and will not heal by waiting."""
         view = View(self._session)
         names = set(self.pods.values())
-        verdict = _pods.judge([pod for pod in view.objects("Pod") if pod["metadata"]["name"] in names], view, "a member's pod cannot start")
+        unready = [pod for pod in view.objects("Pod") if pod["metadata"]["name"] in names and not is_ready(pod)]
+        verdict = _pods.judge(unready, view, "a member's pod cannot start")
         if verdict.state is not State.FAILED:
             return None
         return StackgateError("every member's pod starts", verdict.seen, verdict.hint)

@@ -116,6 +116,21 @@ def test_a_pod_that_does_not_run() -> None:
     assert [pods(cluster).down(host) for host in HOSTS] == [True, False, True]
 
 
+def test_a_server_that_does_not_run_beside_an_exporter_that_does() -> None:
+    cluster = Cluster("stateful_on_delete_ready")
+    pod = cluster.object("Pod", "store-2")
+    pod["spec"]["containers"][0]["ports"] = [{"containerPort": 27017}]
+    pod["spec"]["containers"].append({"name": "exporter", "ports": [{"containerPort": 9216}]})
+    exporter = {"name": "exporter", "state": {"running": {}}}
+    pod["status"]["containerStatuses"].append(exporter)
+    assert pods(cluster).down(HOSTS[2]) is False
+    pod["status"]["containerStatuses"][0]["state"] = {"terminated": {"exitCode": 14}}
+    assert pods(cluster).down(HOSTS[2]) is True
+    pod["status"]["containerStatuses"][0]["state"] = {"running": {}}
+    exporter["state"] = {"waiting": {"reason": "CrashLoopBackOff"}}
+    assert pods(cluster).down(HOSTS[2]) is False
+
+
 def test_what_keeps_a_pod_from_starting() -> None:
     assert pods(Cluster("stateful_on_delete_ready")).trouble() is None
     cluster = Cluster("stateful_on_delete_ready")

@@ -210,6 +210,23 @@ def test_somebody_else_writes_the_secret() -> None:
         stage.upkeep(rotate_key=True).run()
 
 
+def test_somebody_else_changes_the_keys_meanwhile() -> None:
+    stage = Stage()
+    foreign = base64.b64encode(b"Zm9yZWlnbi1rZXk=").decode()
+    replace = stage.replace
+
+    def meddle(host: str) -> None:
+        replace(host)
+        if len(stage.restarts) == 3 and stage.cluster.secret is not None:
+            stage.cluster.secret["data"]["key"] = foreign
+            stage.cluster.secret["metadata"].pop("annotations")
+
+    stage.replace = meddle  # type: ignore[method-assign]
+    with pytest.raises(StackgateError, match="its keys or its phase have changed"):
+        stage.upkeep(rotate_key=True).run()
+    assert stage.cluster.secret is not None and stage.cluster.secret["data"]["key"] == foreign, "nobody's key is overwritten"
+
+
 def test_old_servers_get_no_second_key() -> None:
     stage = Stage()
     stage.version = (4, 0, 28)
