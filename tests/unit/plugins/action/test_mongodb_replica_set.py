@@ -138,6 +138,12 @@ def test_check_mode_tells_the_plan(change: Any) -> None:
     assert second["after"] == "create user shop@shop\n"
 
 
+def test_a_wait_is_no_change(change: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    change.task.check_mode = True
+    monkeypatch.setattr(Execution, "predict", lambda self: Outcome(OBSERVED, [Entry("wait for primary", "wait", waits=True)]))
+    assert change()["changed"] is False and len(change()["plan"]) == 1
+
+
 def test_check_mode_takes_missing_secrets_for_those_to_be_made(change: Any, requests: list[Request]) -> None:
     change.task.check_mode = True
     change(credentials_secret="later", users=[{"name": "shop", "password_secret": "later-too"}])

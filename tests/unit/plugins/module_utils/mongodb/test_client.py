@@ -97,7 +97,7 @@ def test_another_login_uses_a_connection_of_its_own(canned: Any) -> None:
 
 
 def test_all_are_asked_at_once_and_errors_are_answers(canned: Any) -> None:
-    slow = [Member(f"m{n}:27017", canned({"ping": 0.3}).dial) for n in range(4)]
+    slow = [Member(f"m{n}:27017", canned({"ping": 0.8}).dial) for n in range(4)]
 
     def refuse(_seconds: float) -> socket.socket:
         raise ConnectionRefusedError(111, "Connection refused")
@@ -105,7 +105,7 @@ def test_all_are_asked_at_once_and_errors_are_answers(canned: Any) -> None:
     with Members([*slow, Member("gone:27017", refuse)]) as members:
         begun = time.monotonic()
         answers = members.ask(lambda member: member.command({"ping": 1})["ok"])
-        assert time.monotonic() - begun < 0.9
+        assert time.monotonic() - begun < 2.4
     assert [answers[f"m{n}:27017"] for n in range(4)] == [1.0] * 4
     gone = answers["gone:27017"]
     assert isinstance(gone, Unreachable) and gone.reason == "Connection refused"

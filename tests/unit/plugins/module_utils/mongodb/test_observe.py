@@ -108,12 +108,12 @@ def test_a_silent_member_is_named_and_does_not_hold_up_the_others_again(canned: 
     monkeypatch.setattr(observe, "SHORT_TIMEOUT", 0.1)
     servers = {"m0:1": canned(primary()), "m1:1": canned({"hello": 60})}
     with Members([Member(host, server.dial) for host, server in servers.items()]) as members:
-        observer = Observer(members, "rs0", servers, timeout=0.5)
+        observer = Observer(members, "rs0", servers, timeout=2)
         begun = time.monotonic()
         first = observer.observe()
         between = time.monotonic()
         observer.observe()
-        assert 0.4 < between - begun < 1.5 and time.monotonic() - between < 0.4
+        assert between - begun > 1.9 and time.monotonic() - between < 1.5
     assert first.members[1].standing is Standing.UNREACHABLE and first.members[1].error == "no answer in time"
 
 
