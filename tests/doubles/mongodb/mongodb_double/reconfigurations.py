@@ -111,8 +111,7 @@ class Reconfigurations:
         try:
             if config.name != topology.set_name:
                 return
-            found = await find_self(self._node, config)
-            me = found[0] if len(found) == 1 else None
+            me = await self._myself(config)
             if topology.config is not None and not topology.config.stamp.older_than(config.stamp):
                 if topology.me is None and me is not None and topology.config.stamp == config.stamp:
                     self._activate(config, me)
@@ -121,6 +120,16 @@ class Reconfigurations:
             await self.install(config, me)
         finally:
             self._busy = False
+
+    async def _myself(self, config: Config) -> Member | None:
+        """Ourselves in it; where the members are the same we are who we were, whatever names say now (recorded: 09, step 45)."""
+        topology = self._topology
+        if topology.config is not None and topology.me is not None:
+            hosts, before = ([(member.id, member.host) for member in each.members] for each in (config, topology.config))
+            if hosts == before:
+                return config.member(topology.my_id)
+        found = await find_self(self._node, config)
+        return found[0] if len(found) == 1 else None
 
     async def adopt_term(self, term: int) -> None:
         """A new primary puts its term into the configuration."""
