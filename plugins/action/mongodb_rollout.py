@@ -80,6 +80,8 @@ class ActionModule(StackgateAction):
             options["rotate_key"],
             options["feature_compatibility_version"] or "",
             options["burn_in"],
+            tuple(options["changing"]),
+            options["only_down"],
         )
         upkeep = Upkeep(cluster, options["namespace"], processes, rolling, wishes, say)
         try:

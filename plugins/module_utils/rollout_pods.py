@@ -55,6 +55,11 @@ class Pods:
         """The uids of all of them."""
         return [str(pod["metadata"]["uid"]) for pod in self.live().values()]
 
+    def made_by(self, stateful_sets: Iterable[str]) -> list[str]:
+        """The uids of those that one of these StatefulSets has made."""
+        names = set(stateful_sets)
+        return [str(pod["metadata"]["uid"]) for pod in self.live().values() if _owner(pod) in names] if names else []
+
     def pending(self) -> dict[str, str]:
         """The members whose pod is to be replaced, with why."""
         live = self.live()

@@ -136,10 +136,14 @@ objects:
     action:
       description: One of C(created), C(changed), C(recreated), C(unchanged), C(deleted), C(kept).
       type: str
+    new_pods:
+      description: Whether the template of its pods has changed, so that those that there are will be replaced.
+      type: bool
   sample:
     - kind: Deployment
       name: web
       action: changed
+      new_pods: true
 problems:
   description: What the server refused.
   returned: failure

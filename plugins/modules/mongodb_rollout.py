@@ -46,6 +46,21 @@ options:
         command line, not in a file.
     type: bool
     default: false
+  changing:
+    description:
+      - StatefulSets of members whose pod template a task before this one has changed, as RV(stackgate.k3s.manifest#module:objects[].new_pods)
+        tells. In check mode nothing was changed yet, and their pods are told as those that will restart.
+      - Without check mode it means nothing, since revisions tell.
+    type: list
+    elements: str
+    default: []
+  only_down:
+    description:
+      - Replace pods of an old revision whose server does not run, and do nothing else. No member is asked.
+      - For a task before the set is made. A first revision that cannot start is otherwise never replaced, since nothing touches the pods of
+        a StatefulSet with C(OnDelete), and M(stackgate.k3s.mongodb_replica_set) waits for members that answer.
+    type: bool
+    default: false
   key_secret:
     description:
       - The Secret with the key file of the members, made by M(stackgate.k3s.generated_secret) (C(length=756), C(alphabet=base64)).

@@ -79,6 +79,12 @@ class Change:
         """Whether it makes a difference on the server."""
         return self.action in (CREATED, CHANGED, RECREATED, DELETED)
 
+    @property
+    def new_pods(self) -> bool:
+        """Whether pods that there are no longer match their template."""
+        before, after = (((side or {}).get("spec") or {}).get("template") for side in (self.before, self.after))
+        return self.action == CHANGED and before is not None and before != after
+
 
 @dataclass(frozen=True)
 class Rehearsal:
@@ -115,9 +121,9 @@ class Outcome:
         """One entry per object that differs."""
         return [compare.difference(str(item.key), item.before, item.after, item.failure) for item in self.changes if item.effective]
 
-    def summary(self) -> list[dict[str, str]]:
+    def summary(self) -> list[dict[str, Any]]:
         """What was done to which object."""
-        return [{"kind": item.key.kind, "name": item.key.name, "action": item.action} for item in self.changes]
+        return [{"kind": item.key.kind, "name": item.key.name, "action": item.action, "new_pods": item.new_pods} for item in self.changes]
 
 
 class Refused(StackgateError):

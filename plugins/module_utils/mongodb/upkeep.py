@@ -22,13 +22,19 @@ RAISE_TIMEOUT = 300.0
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the user asks for. key_secret: (name, key) of the Secret with the key file. burn_in: seconds."""
+    """What the user asks for. key_secret: (name, key) of the Secret with the key file. burn_in: seconds.
+
+    changing:  StatefulSets whose template a task before this one would change, were it not a check.
+    only_down: replace old pods whose server does not run, and do nothing else.
+    """
 
     restart: bool = False
     key_secret: tuple[str, str] | None = None
     rotate_key: bool = False
     feature_compatibility_version: str = ""
     burn_in: float = 0.0
+    changing: tuple[str, ...] = ()
+    only_down: bool = False
 
 
 @dataclass
@@ -45,6 +51,8 @@ class Upkeep:
 
     def run(self) -> dict[str, Any]:
         """Do it, and return the task's result."""
+        if self.wishes.only_down:
+            return self._repair()
         self._ask_all()
         ring = self._ring()
         if ring and self.wishes.rotate_key and not ring.rotating and self.pods.live():
@@ -69,6 +77,10 @@ class Upkeep:
 
     def predict(self) -> dict[str, Any]:
         """What run() would do. Members are asked only when there is something to do."""
+        self.pods.asked.update(dict.fromkeys(self.pods.made_by(self.wishes.changing), "a changed pod template"))
+        if self.wishes.only_down:
+            found = [sentence for _host, sentence in self._dead()]
+            return {"changed": bool(found), "plan": found, "restarted": []}
         self._ask_all()
         ring, found = self._ring(), []
         if ring and self.wishes.rotate_key and not ring.rotating and self.pods.live():
@@ -93,6 +105,19 @@ class Upkeep:
         if ring:
             self.result["key_rotation"] = ring.phase.value
         return {**self.result, "changed": bool(found), "plan": found, "restarted": []}
+
+    def _repair(self) -> dict[str, Any]:
+        """Replace old pods whose server does not run: their revision may be what keeps it from running."""
+        for host, sentence in self._dead():
+            self.say(sentence)
+            self.pods.replace(host)
+            self.rolling.done.append(sentence)
+            self.rolling.restarted.append(self.rolling.names.get(host, host))
+        return {"changed": bool(self.rolling.done), "plan": self.rolling.done, "restarted": self.rolling.restarted}
+
+    def _dead(self) -> list[tuple[str, str]]:
+        pending = {host: why for host, why in self.pods.pending().items() if self.pods.down(host)}
+        return [(host, rollout.restart_sentence(self.rolling.names.get(host, host), "down", why)) for host, why in pending.items()]
 
     def _ask_all(self) -> None:
         """Restart the pods that are there now, when the user wants that; not those that will take their place."""

@@ -18,10 +18,12 @@ import time
 from pathlib import Path
 
 from pymongo import MongoClient
-from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 SECRETS = Path("/run/secrets")
+# Seconds between two writes.
+PAUSE = 0.01
 
 
 def secret(name, key):
@@ -33,26 +35,25 @@ def client(key="uri"):
 
 
 def drill(seconds):
-    """Each document has the next number. One that is not acknowledged is tried again under the same number."""
-    ledger = client().get_default_database()["ledger"]
-    run = str(time.time_ns())
+    """Each document has the next number. One that is not acknowledged is tried again."""
+    ledger = client().get_default_database()[f"ledger-{time.time_ns()}"]
     acknowledged, failures = [], []
     times = [time.monotonic()]
     ends = times[0] + float(seconds)
     number = 0
     while time.monotonic() < ends:
         try:
-            ledger.insert_one({"_id": f"{run}-{number}"})
+            ledger.insert_one({"_id": number})
+            acknowledged.append(number)
+            times.append(time.monotonic())
+            number += 1
+        except DuplicateKeyError:  # the answer was lost and the write was not: nobody acknowledged it
+            number += 1
         except PyMongoError as error:
-            if getattr(error, "code", None) != 11000:  # it is there: the answer was lost, not the write
-                failures.append(f"{type(error).__name__}: {error}"[:200])
-                time.sleep(0.05)
-                continue
-        acknowledged.append(number)
-        times.append(time.monotonic())
-        number += 1
-    majority = ledger.with_options(read_concern=ReadConcern("majority"))
-    lost = [n for n in acknowledged if majority.find_one({"_id": f"{run}-{n}"}) is None]
+            failures.append(f"{type(error).__name__}: {error}"[:200])
+        time.sleep(PAUSE)
+    there = {document["_id"] for document in ledger.with_options(read_concern=ReadConcern("majority")).find({})}
+    lost = [number for number in acknowledged if number not in there]
     gaps = sorted((later - earlier for earlier, later in itertools.pairwise(times)), reverse=True)
     return {"acknowledged": len(acknowledged), "lost": lost, "failures": failures, "gaps": [round(gap, 2) for gap in gaps[:3]]}
 

@@ -108,6 +108,12 @@ def test_pods_that_are_not_there_and_those_of_nobody() -> None:
     assert cluster.deleted == []
 
 
+def test_the_pods_of_a_stateful_set() -> None:
+    cluster = Cluster("stateful_on_delete_ready")
+    assert pods(cluster).made_by(["store"]) == pods(cluster).uids()
+    assert pods(cluster).made_by(["other"]) == []
+
+
 def test_a_pod_that_does_not_run() -> None:
     cluster = Cluster("stateful_on_delete_ready")
     assert [pods(cluster).down(host) for host in HOSTS] == [False] * 3

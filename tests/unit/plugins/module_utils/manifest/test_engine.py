@@ -197,6 +197,21 @@ def test_check_mode_shows_what_the_run_then_does(cluster):
         assert foretold.diff() == done.diff()
 
 
+def test_new_pods_are_those_of_a_changed_template(cluster):
+    def web(replicas, image):
+        body = deployment("web", replicas)
+        body["spec"]["template"] = {"spec": {"containers": [{"name": "web", "image": image}]}}
+        return body
+
+    def new_pods(outcome):
+        return [item["name"] for item in outcome.summary() if item["new_pods"]]
+
+    assert new_pods(apply(cluster, web(1, "a"))) == []
+    assert new_pods(apply(cluster, web(2, "a"))) == []
+    assert new_pods(apply(cluster, web(2, "b"), check=True)) == ["web"] == new_pods(apply(cluster, web(2, "b")))
+    assert new_pods(apply(cluster, web(2, "b"))) == []
+
+
 def test_check_mode_without_the_namespace_foretells_creation(cluster):
     elsewhere = prepare.Component("web", "shop", "not-yet", "shop")
     outcome = apply(cluster, config("a"), component=elsewhere, check=True)

@@ -77,6 +77,9 @@ class Stage(Set):
     def uids(self) -> list[str]:
         return list(self.pods.values())
 
+    def made_by(self, stateful_sets: tuple[str, ...]) -> list[str]:
+        return self.uids() if "mongodb" in stateful_sets else []
+
     def pending(self) -> dict[str, str]:
         return {host: self.why.get(host) or self.asked[uid] for host, uid in self.pods.items() if host in self.why or uid in self.asked}
 
@@ -125,6 +128,28 @@ def test_nothing_to_do_changes_nothing_and_asks_no_member() -> None:
     stage.observe = lambda: pytest.fail("a member was asked")  # type: ignore[assignment]
     for result in (stage.upkeep().run(), stage.upkeep().predict()):
         assert result == {"changed": False, "plan": [], "restarted": [], "key_rotation": "steady"}
+
+
+def test_a_check_tells_the_restarts_of_a_template_that_is_yet_to_change() -> None:
+    stage = Stage()
+    told = stage.upkeep(changing=("mongodb",)).predict()
+    assert told["changed"]
+    assert [sentence.partition(" (")[0] for sentence in told["plan"] if sentence.startswith("restart")] == [
+        f"restart mongodb-{n}" for n in (1, 2, 0)
+    ]
+    assert Stage().upkeep(changing=("other",)).predict()["changed"] is False
+    assert Stage().upkeep(changing=("mongodb",)).run()["changed"] is False, "the pods' revisions tell"
+
+
+def test_only_down_replaces_old_pods_that_do_not_run_and_asks_nobody() -> None:
+    stage = Stage(pending=HOSTS[:2])
+    stage.observe = lambda: pytest.fail("a member was asked")  # type: ignore[assignment]
+    stage.down = lambda host: host == HOSTS[1]  # type: ignore[method-assign]
+    told = stage.upkeep(only_down=True).predict()
+    done = stage.upkeep(only_down=True).run()
+    assert done["restarted"] == ["mongodb-1"] == stage.restarts
+    assert told["plan"] == done["plan"]
+    assert stage.upkeep(only_down=True).run()["changed"] is False
 
 
 def test_restart_restarts_everybody_once() -> None:
