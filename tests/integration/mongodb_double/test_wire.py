@@ -122,6 +122,9 @@ def _play(recorded: recording.Recording, stage: Stage) -> dict[int, list[str]]:
             stage.initiate([{"_id": member, "host": stage.host(f"y{member + 1}")} for member in range(3)])
         if step.step in (50, 52):
             _quiet(stage)
+        if step.step == 50:
+            # So that y2 becomes primary, as recorded.
+            stage.tell("y3", {"replSetFreeze": 300})
         if step.step in CONNECTIONS:
             if wire is not None:
                 wire.close()

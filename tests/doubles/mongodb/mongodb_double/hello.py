@@ -84,11 +84,8 @@ async def is_master(node: Node, connection: ConnectionState, db: str, body: Docu
 
 
 async def _answer(node: Node, connection: ConnectionState, body: Document, writable_name: str) -> Document:
-    if "client" in body:
-        if connection.client is not None:
-            raise CommandError(
-                186, "The client metadata document may only be sent in the first hello", name="ClientMetadataCannotBeMutated"
-            )
+    if "client" in body and connection.client is not None:
+        raise CommandError(186, "The client metadata document may only be sent in the first hello", name="ClientMetadataCannotBeMutated")
     if connection.client is None:
         connection.client = body.get("client", {})
     await _await_change(node, body)

@@ -123,6 +123,8 @@ class Topology:
         """The new configuration; what was known of members that stay is kept."""
         old = self.views
         self.committed_before_config = self.committed.optime
+        # A new term alone is nothing that hello shows (recorded: 13, step 51).
+        shown = self.config is None or self.config.version != config.version or (self.me is None) != (me is None)
         self.config, self.me = config, me
         others = [member for member in config.members if me is None or member.id != me.id]
         now = self._clock.monotonic()
@@ -136,7 +138,8 @@ class Topology:
         if self.primary_id is not None and config.member(self.primary_id) is None:
             self.primary_id = None
         self.progress.notify()
-        self.bump()
+        if shown:
+            self.bump()
 
     @property
     def my_id(self) -> int:

@@ -311,7 +311,8 @@ SCENARIOS: Mapping[str, Scenario] = {
         lambda stage: stage.server("u3", set_name=None),
         {11: restart("u3", set_name="rs0"), 21: restart("u3", set_name=None)},
     ),
-    "02-initiate-three": Scenario(fresh("a1", "a2", "a3")),
+    # A heartbeat after the poll, all know of all.
+    "02-initiate-three": Scenario(fresh("a1", "a2", "a3"), {47: sleep(2.5)}),
     "03a-second-initiate": Scenario(replica_set("a1", "a2", "a3")),
     "03b-bad-initiate": Scenario(_bad_initiates),
     "03c-concurrent-initiate": Scenario(

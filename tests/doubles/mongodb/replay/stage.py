@@ -22,7 +22,7 @@ from mongodb_servers import MongodServer, attempts
 from .recording import Document, Recording
 
 KEY, OTHER_KEY = "c3RhZ2VnYXRl" * 4, "b3RoZXJrZXk+" * 4
-DRIVER = {"directConnection": True, "serverSelectionTimeoutMS": 5000, "connectTimeoutMS": 3000, "socketTimeoutMS": 60_000, "tz_aware": True}
+DRIVER = {"directConnection": True, "serverSelectionTimeoutMS": 1500, "connectTimeoutMS": 3000, "socketTimeoutMS": 60_000, "tz_aware": True}
 
 
 class Stage:
@@ -83,6 +83,9 @@ class Stage:
             self.servers[name].start(wait=False, prefix=prefix)
         for name in names:
             self.servers[name].wait_listening()
+        for name in names:
+            # Connect now: a poll's first look must not wait for it.
+            self.glance(name, {"hello": 1})
 
     def kill(self, *names: str) -> None:
         for name in names:
@@ -169,7 +172,7 @@ class Stage:
     def glance(self, member: str, command: Mapping[str, Any]) -> Document | None:
         """As ask(), for polls: a member that is gone is not waited for."""
         login = self.login
-        self.login = {**login, "serverSelectionTimeoutMS": 500}
+        self.login = {**login, "serverSelectionTimeoutMS": 250}
         try:
             return self.ask(member, command)
         finally:
