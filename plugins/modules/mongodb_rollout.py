@@ -48,8 +48,9 @@ options:
     default: false
   changing:
     description:
-      - StatefulSets of members whose pod template a task before this one has changed, as RV(stackgate.k3s.manifest#module:objects[].new_pods)
-        tells. In check mode nothing was changed yet, and their pods are told as those that will restart.
+      - StatefulSets of members whose pod template a task before this one has changed, as
+        RV(stackgate.k3s.manifest#module:objects[].new_pods) tells. In check mode nothing was changed yet, and their pods are told
+        as those that will restart.
       - Without check mode it means nothing, since revisions tell.
     type: list
     elements: str
