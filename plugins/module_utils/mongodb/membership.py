@@ -142,7 +142,7 @@ class _Change:
         document = {**self.new_document(new), "votes": 0, "priority": 0}
         if conflict := self.horizon_conflict(new):
             return conflict
-        sentence = f"add {new.name} ({new.host}) as member {document['_id']} without a vote"
+        sentence = f"add {new.name} ({new.host}) as {self.numbered(document)} without a vote"
         return self.reconfigure(Kind.ADD_MEMBER, sentence, new.host, [*self.config.members, Member(document)])
 
     def await_candidates(self) -> Next:
@@ -192,7 +192,7 @@ class _Change:
         document = self.new_document(new)
         if conflict := self.horizon_conflict(new):
             return conflict
-        sentence = f"add the arbiter {new.name} ({new.host}) as member {document['_id']}"
+        sentence = f"add the arbiter {new.name} ({new.host}) as {self.numbered(document)}"
         return self.reconfigure(Kind.ADD_ARBITER, sentence, new.host, [*self.config.members, Member(document)])
 
     def change(self) -> Next:
@@ -284,6 +284,12 @@ class _Change:
         if not self.horizon_names():
             document.pop("horizons", None)
         return document
+
+    def numbered(self, document: dict[str, Any]) -> str:
+        """`member 3`; once 255 is in use, with the reason for a number below."""
+        number = document["_id"]
+        full = any(member.id > number for member in self.config.members)
+        return f"member {number}" + (f" (the lowest free number: {MAX_MEMBER_ID} is in use)" if full else "")
 
     def horizon_names(self) -> frozenset[str]:
         return frozenset(name for member in self.config.members for name in member.horizons)

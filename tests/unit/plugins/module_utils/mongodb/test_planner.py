@@ -259,3 +259,9 @@ def test_the_end_of_a_plan_can_be_foreseen() -> None:
     world, desired = running("a", "b", "c", others="de"), wanted("a", "b", "d", "e")
     made = plan(world.observe(), desired)
     assert plan(foresee(world.observe(), made.steps), desired).steps == ()
+
+
+def test_a_number_below_others_is_explained() -> None:
+    config = {"_id": "rs0", "version": 3, "members": [{"_id": 255, "host": "a:27017"}], "settings": {"replicaSetId": SET_ID}}
+    first = plan(World.running(config, ["b:27017"]).observe(), wanted("a", "b")).steps[0]
+    assert first.sentence == "add b (b:27017) as member 0 (the lowest free number: 255 is in use) without a vote"
