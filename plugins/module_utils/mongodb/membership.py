@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.config import (
     DELAY,
+    MAX_MEMBER_ID,
     MAX_MEMBERS,
     MAX_VOTERS,
     OLD_DELAY,
