@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -30,7 +30,3 @@ class ConnectionState:
     client: dict[str, Any] | None = None
     # Belongs to auth.py.
     auth: Any = None
-    # Open cursors: id -> the documents still to be sent.
-    cursors: dict[int, Any] = field(default_factory=dict)
-    # The optime of the last write of this connection: what getLastError-like waits refer to.
-    last_write: Any = None

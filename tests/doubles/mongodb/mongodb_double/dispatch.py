@@ -136,7 +136,6 @@ async def _run(node: Node, connection: ConnectionState, db: str, body: Document,
     problem = await node.concerns.wait(concern, written or max(before, node.store.applied.optime))
     if problem is not None:
         reply["writeConcernError"] = problem
-    connection.last_write = written or connection.last_write
     return reply
 
 

@@ -10,13 +10,12 @@ from bson.int64 import Int64
 from bson.timestamp import Timestamp
 
 from .config import Member
+from .errors import CommandError
 from .members import View
 from .optime import EPOCH
 from .registry import Document, command
 from .states import Leader, State
 from .stepdown import require_set
-
-from .errors import CommandError  # isort: skip
 
 if TYPE_CHECKING:
     from .connection import ConnectionState
