@@ -213,6 +213,22 @@ def test_a_write_that_nobody_else_had_is_rolled_back(tmp_path: Path) -> None:
     run(test)
 
 
+def test_who_lacks_a_majority_write_is_not_elected(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with members(3, tmp_path) as rs:
+            await rs.all_in("PRIMARY", "SECONDARY")
+            await rs[2].run({"fsync": 1, "lock": True})
+            await write(rs[0], 1)
+            await rs[1].run({"replSetFreeze": 40})
+            await rs[0].kill()
+            with pytest.raises(AssertionError):
+                await rs.until(lambda: rs[2].node.topology.state.name == "PRIMARY", 30)
+            await rs[1].run({"replSetFreeze": 0})
+            assert await rs.primary() is rs[1]
+
+    run(test)
+
+
 def test_a_majority_read_sees_only_what_a_majority_has(tmp_path: Path) -> None:
     async def test() -> None:
         async with members(3, tmp_path) as rs:
