@@ -335,5 +335,16 @@ def landed(step: Step, observed: Observation) -> bool:
     if step.kind is Kind.STEP_DOWN:
         return observed.primary is None or observed.primary.host != step.send_to
     if step.after is not None:
-        return observed.config is not None and not step.after.newer_than(observed.config)
+        return observed.config is not None and _alike(step.after, observed.config)
     return step.kind is Kind.SET_DEFAULT_WRITE_CONCERN and bool(observed.primary and observed.primary.default_write_concern_set)
+
+
+def _alike(sent: ReplicaSetConfig, found: ReplicaSetConfig) -> bool:
+    """Whether two configurations say the same. Versions and terms do not tell: an election installs the old one with a new term."""
+
+    def facts(config: ReplicaSetConfig) -> list[tuple[object, ...]]:
+        return [
+            (m.id, m.host, m.votes, m.priority, m.arbiter, m.hidden, m.delay_s, m.build_indexes, m.tags, m.horizons) for m in config.members
+        ]
+
+    return facts(sent) == facts(found) and all(found.settings.get(key) == value for key, value in sent.settings.items())

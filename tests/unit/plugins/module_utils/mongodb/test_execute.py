@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb import execute, planner, prediction
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import Credentials
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.config import ReplicaSetConfig
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.connection import CommandFailed, Unreachable
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.desired import DesiredSet, from_options
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.execute import Execution, Request
@@ -209,6 +211,20 @@ def test_a_command_without_an_answer_is_not_sent_twice_when_it_was_carried_out()
     world.join(wanted(*HOSTS, "m3:27017"))
     world.trouble["replSetReconfig"] = ["late", "late"]
     assert run(world) == ["add member", "grant vote"]
+
+
+def test_an_election_that_brings_the_old_configuration_back_is_not_taken_for_the_new_one() -> None:
+    world = World(wanted())
+    run(world)
+    old = world.observed.config
+    world.join(wanted(*HOSTS, "m3:27017"))
+    step = planner.plan(world.observed, world.desired).steps[0]
+    assert old and step.after
+    elected = ReplicaSetConfig({**old.document, "version": step.after.version, "term": 2})
+    members = [dataclasses.replace(member, config=elected) for member in world.observed.members[:3]]
+    assert not execute.landed(step, Observation("rs0", tuple(members)))
+    installed = [dataclasses.replace(member, config=step.after) for member in members]
+    assert execute.landed(step, Observation("rs0", tuple(installed)))
 
 
 def test_what_cannot_pass_ends_it_with_the_servers_words_and_a_hint() -> None:
