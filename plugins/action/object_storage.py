@@ -42,10 +42,9 @@ class ActionModule(StackgateAction):
         else:
             root = reach.needed_keys(cluster, namespace, options["credentials"])
             host = task_vars.get("inventory_hostname", "")
-            server = entrance.wait(options["timeout"], lambda line: self.say(f"[{host}] {line}"))
-            store = server.store(root, options["region"])
-            actions = plan.plan(wanted, observe.observe(store, wanted))
-            perform.perform(store, actions)
+            actions = perform.converge(
+                entrance, root, options["region"], wanted, options["timeout"], lambda line: self.say(f"[{host}] object_storage: {line}")
+            )
         result: dict[str, Any] = {"changed": bool(actions), "actions": [action.sentence for action in actions]}
         if self.diff_mode and actions:
             result["diff"] = perform.difference(actions)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one client of object storage: S3 and the server's administration, on the library `minio`.
 
-Raises Refused when the server answered and refused, StackgateError when it could not be asked. No secret is in any message.
+Raises Refused when the server answered and refused, transport.Silent when it could not be asked. No secret is in any message.
 """
 
 from __future__ import annotations
@@ -34,6 +34,18 @@ NO_LOCK = ("ObjectLockConfigurationNotFoundError",)
 NO_USER = ("XMinioAdminNoSuchUser",)
 NO_POLICY = ("XMinioAdminNoSuchPolicy",)
 NO_QUOTA = ("XMinioAdminNoSuchQuotaConfiguration",)
+# What a server answers that has just started, or that cannot reach enough others in time: another try may go well.
+BUSY = (
+    "RequestTimeout",
+    "ServerBusy",
+    "ServiceUnavailable",
+    "SlowDown",
+    "SlowDownRead",
+    "SlowDownWrite",
+    "XMinioBucketMetadataNotInitialized",
+    "XMinioIAMNotInitialized",
+    "XMinioServerNotInitialized",
+)
 # What a login with a wrong secret key, or of an unknown or disabled user, is answered with.
 NO_LOGIN = ("SignatureDoesNotMatch", "InvalidAccessKeyId", "XMinioInvalidAccessKey", "AccountProblem")
 
@@ -60,6 +72,11 @@ class Refused(StackgateError):
     def __init__(self, doing: str, code: str, message: str) -> None:
         self.code, self.message = code, message
         super().__init__(f"the object storage accepts: {doing}", f"{code}: {message}" if message else code)
+
+    @property
+    def for_now(self) -> bool:
+        """Whether another try may go well."""
+        return self.code in BUSY
 
 
 class Server:
@@ -102,7 +119,7 @@ class Server:
             yield
         except (urllib3.exceptions.HTTPError, OSError) as error:
             said = _refused_port(self.line.said) or _words(error, self.line.timeout)
-            raise StackgateError(f"the object storage answers at {self.label}", f"{self.label}: {said}") from error
+            raise transport.Silent(f"the object storage answers at {self.label}", f"{self.label}: {said}") from error
 
 
 def _words(error: Exception, timeout: float) -> str:

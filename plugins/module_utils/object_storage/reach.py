@@ -76,8 +76,11 @@ class Entrance:
         self._session = Session(cluster, namespace)
         self._target, self._tls = target, tls
 
-    def look(self, need_quorum: bool = True) -> Server:
-        """A server, now. NoWay when there is none to be asked, StackgateError when none of them takes writes."""
+    def look(self, need_quorum: bool = True, avoid: str = "") -> Server:
+        """A server, now; another one than 'avoid' (a label) where there is a choice.
+
+        NoWay when there is none to be asked, StackgateError when none of them takes writes.
+        """
         view = View(self._session)
         try:
             found = servers(_reach.doors(self._target, view), self._tls)
@@ -91,7 +94,7 @@ class Entrance:
         there = [(server, answer) for server, answer in zip(found, answers, strict=True) if isinstance(answer, Answer)]
         good = [server for server, answer in there if writable(answer)]
         if good:
-            return good[0]
+            return min(good, key=lambda server: server.label == avoid)
         if there and not need_quorum:
             return there[0][0]
         said = [f"{server.label}: {health.unwell(answer)}" for server, answer in there] + [
@@ -99,13 +102,13 @@ class Entrance:
         ]
         raise StackgateError("the object storage takes writes", "; ".join(dict.fromkeys(said)))
 
-    def wait(self, timeout: float, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Server:
+    def wait(self, timeout: float, say: Callable[[str], None], avoid: str = "", clock: Callable[[], float] = time.monotonic) -> Server:
         """The same, after up to so many seconds. say: takes a line of progress."""
         begun = clock()
         said = SAY_FIRST
         while True:
             try:
-                return self.look()
+                return self.look(avoid=avoid)
             except StackgateError as error:
                 waited = clock() - begun
                 if waited >= timeout or getattr(error, "final", False):

@@ -131,18 +131,23 @@ class Rollout:
 
     def _not_back(self, pods: Iterable[str]) -> str:
         """What is missing of pods that were restarted; empty when their servers take writes, their drives are there, and nothing heals."""
-        asked = [self.servers[pod] for pod in pods]
+        asked = [self.servers[pod] for pod in dict.fromkeys(pods)]
         for server, answer in zip(asked, health.ask_each(asked, health.CLUSTER), strict=True):
             if not isinstance(answer, Answer):
                 return answer.seen
             if wrong := health.unwell(answer):
                 return f"{server.label}: {wrong}"
-        drives = self.drives(asked[0])
         names = set(pods)
-        missing = [drive for drive in drives.bad if drive.name not in self._bad_before and drive.name.partition(" ")[0] in names]
-        if missing:
-            return f"not there: {health.named(missing)}"
-        return health.trouble(drives) if drives.healing else ""
+        # Every one of them must see it: servers look up each other's new addresses at their own pace.
+        for server, drives in zip(asked, health.each(asked, self.drives), strict=True):
+            if isinstance(drives, StackgateError):
+                return f"{server.label}: {drives.seen.removeprefix(f'{server.label}: ')}"
+            missing = [drive for drive in drives.bad if drive.name not in self._bad_before and drive.name.partition(" ")[0] in names]
+            if missing:
+                return f"{server.label} does not see {health.named(missing)}"
+            if drives.healing:
+                return health.trouble(drives)
+        return ""
 
     def _bad(self) -> frozenset[str]:
         """The drives that are away before anything is done: it is not this rollout that has to bring them back."""

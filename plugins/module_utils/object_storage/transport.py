@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 Dial = Callable[[float], socket.socket]
 
 
+class Silent(StackgateError):
+    """Nobody answered, or the conversation broke off: whether the request was done is not known."""
+
+
 class Line:
     """Where connections to one server come from. timeout: seconds for connecting, and for each read and write."""
 
@@ -27,12 +31,12 @@ class Line:
         self._last: socket.socket | None = None
 
     def open(self) -> socket.socket:
-        """A new connection. StackgateError when there is none to be had."""
+        """A new connection. Silent when there is none to be had."""
         try:
             self._last = self._dial(self.timeout)
         except (OSError, StackgateError) as error:
             said = error.seen if isinstance(error, StackgateError) else error.strerror or str(error) or "no answer in time"
-            raise StackgateError(f"the object storage answers at {self.label}", f"{self.label}: {said}") from error
+            raise Silent(f"the object storage answers at {self.label}", f"{self.label}: {said}") from error
         self._last.settimeout(self.timeout)
         return self._last
 

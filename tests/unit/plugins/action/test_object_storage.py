@@ -83,7 +83,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Any:
             raise found.error
         return SimpleNamespace(store=lambda keys, region: found.store)
 
-    def wait(self: Any, timeout: float, say: Any) -> Any:
+    def wait(self: Any, timeout: float, say: Any, avoid: str = "") -> Any:
         found.waited += 1
         return server()
 
