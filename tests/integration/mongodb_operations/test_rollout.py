@@ -103,6 +103,9 @@ class Keyed(Processes):
     def uids(self) -> list[str]:
         return list(self.ids.values())
 
+    def made_by(self, _stateful_sets: tuple[str, ...]) -> list[str]:
+        return []
+
     def pending(self) -> dict[str, str]:
         return {host: self.asked[uid] for host, uid in self.ids.items() if uid in self.asked}
 
