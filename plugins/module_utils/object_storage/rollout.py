@@ -11,9 +11,10 @@ the next one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
@@ -81,36 +82,31 @@ class Rollout:
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     restarted: list[str] = field(default_factory=list)
-    _bad_before: frozenset[str] = frozenset()
+    # Who answered before anything was done, and the drives that all of those missed: it is not this rollout that has to bring them back.
+    _answering: list[str] = field(default_factory=list)
+    _lost: frozenset[str] = frozenset()
 
     def run(self, how: str) -> None:
         """Restart everything that is pending. StackgateError when the store does not allow it, or does not come back, within `timeout`."""
-        self._bad_before = self._bad()
+        self._survey()
         if how == AT_ONCE:
-            self._all_at_once()
+            pending = list(self.pods.pending())
+            self.say(f"{', '.join(pending)} restart together: the store is away for some seconds")
+            self._replace(pending)
         else:
             self._one_by_one()
-
-    def _all_at_once(self) -> None:
-        pending = list(self.pods.pending())
-        self.say(f"{', '.join(pending)} restart together: the store is away for some seconds")
-        self._replace(pending)
-        self._wait("every server is back", lambda: self._not_back(pending))
+        self._wait("every server is back, and sees all drives, none of them healing", self._unsettled)
 
     def _one_by_one(self) -> None:
         while pending := list(self.pods.pending()):
             # A pod that does not run serves nobody: a revision that cannot start is repaired by the next one.
             dead = [pod for pod in pending if self.pods.down(pod)]
-            for pod in dead or pending[:1]:
-                if not dead:
-                    self._wait(f"the store can do without {pod}", lambda pod=pod: self._needed(pod))  # type: ignore[misc]
-                left = len(pending) - 1
-                self.say(f"{pod} restarts{' (it does not run)' if dead else ''}" + (f"; {left} more after it" if left else ""))
-                self._replace([pod])
+            pod = (dead or pending)[0]
             if not dead:
-                self._wait(f"{pending[0]} is back with its drives, and nothing heals", lambda pod=pending[0]: self._not_back([pod]))  # type: ignore[misc]
-        if self.restarted:
-            self._wait("every server is back", lambda: self._not_back(self.restarted))
+                self._wait(f"the store can do without {pod}", partial(self._needed, pod))
+            left = len(pending) - 1
+            self.say(f"{pod} restarts{' (it does not run)' if dead else ''}" + (f"; {left} more after it" if left else ""))
+            self._replace([pod])
 
     def _replace(self, pods: Sequence[str]) -> None:
         self.restarted += pods
@@ -119,44 +115,46 @@ class Rollout:
 
     # -- what the store says -------------------------------------------------------------------------------------
 
+    def _survey(self) -> None:
+        """Look at the store before anything is done."""
+        views = zip(self.servers, health.each(list(self.servers.values()), self.drives), strict=True)
+        seen = {pod: {drive.name for drive in drives.bad} for pod, drives in views if isinstance(drives, health.Drives)}
+        self._answering = list(seen)
+        self._lost = frozenset(set.intersection(*seen.values()) if seen else ())
+
     def _needed(self, pod: str) -> str:
         """Why a pod may not be taken down; empty when it may."""
+        wrong = self._unsettled()
+        if wrong:
+            return wrong
         answer = self.servers[pod].ask(health.MAINTENANCE)
-        drives = self.drives(self.servers[pod])
-        if drives.healing:
-            return health.trouble(drives)
         if answer.status == 200:
             return ""
+        drives = self.drives(self.servers[pod])
         return f"without {pod} writes would stop: {health.trouble(drives) or health.unwell(answer)}"
 
-    def _not_back(self, pods: Iterable[str]) -> str:
-        """What is missing of pods that were restarted; empty when their servers take writes, their drives are there, and nothing heals."""
-        asked = [self.servers[pod] for pod in dict.fromkeys(pods)]
+    def _unsettled(self) -> str:
+        """What is missing until all servers work together again; empty when nothing is.
+
+        Every one of them is asked: they look up each other's new addresses at their own pace (names are kept for up to 30 s), and one that
+        does not see a drive yet counts it as lost.
+        """
+        names = list(dict.fromkeys([*self._answering, *self.restarted]))
+        asked = [self.servers[name] for name in names]
         for server, answer in zip(asked, health.ask_each(asked, health.CLUSTER), strict=True):
             if not isinstance(answer, Answer):
                 return answer.seen
             if wrong := health.unwell(answer):
                 return f"{server.label}: {wrong}"
-        names = set(pods)
-        # Every one of them must see it: servers look up each other's new addresses at their own pace.
         for server, drives in zip(asked, health.each(asked, self.drives), strict=True):
             if isinstance(drives, StackgateError):
                 return f"{server.label}: {drives.seen.removeprefix(f'{server.label}: ')}"
-            missing = [drive for drive in drives.bad if drive.name not in self._bad_before and drive.name.partition(" ")[0] in names]
+            missing = [drive for drive in drives.bad if drive.name not in self._lost and drive.name.partition(" ")[0] in names]
             if missing:
                 return f"{server.label} does not see {health.named(missing)}"
             if drives.healing:
                 return health.trouble(drives)
         return ""
-
-    def _bad(self) -> frozenset[str]:
-        """The drives that are away before anything is done: it is not this rollout that has to bring them back."""
-        for server in self.servers.values():
-            try:
-                return frozenset(drive.name for drive in self.drives(server).bad)
-            except StackgateError:
-                continue
-        return frozenset()
 
     def _wait(self, expected: str, wrong: Callable[[], str]) -> None:
         begun = said = self.now()

@@ -80,13 +80,16 @@ def test_an_empty_field_is_no_difference() -> None:
 class Store:
     """Four servers in memory. slow: looks that a server takes to come back; healing: looks that its drive takes to heal."""
 
-    def __init__(self, slow: int = 2, healing: int = 2) -> None:
+    def __init__(self, slow: int = 2, healing: int = 2, stale: int = 0) -> None:
         self.slow, self.heals_in = slow, healing
         self.old = list(PODS)
         self.away: dict[str, int] = {}
         self.healing: dict[str, int] = {}
         self.dead: set[str] = set()
         self.lost: set[str] = set()  # drives that never come back
+        self.stale = stale  # looks for which others do not see a server that came back
+        self.unseen: dict[tuple[str, str], int] = {}  # (who looks, whose drive)
+        self.taken_while_unseen: list[str] = []
         self.log: list[str] = []
         self.most_away = 0
         self.stuck: StackgateError | None = None
@@ -104,18 +107,26 @@ class Store:
 
     def replace(self, host: str) -> None:
         self.log.append(host)
+        if self.unseen:
+            self.taken_while_unseen.append(host)
         self.old.remove(host)
         self.dead.discard(host)
         self.away[host] = self.slow
         self.most_away = max(self.most_away, len(self.away))
 
     # what it asks of the servers
-    def drives(self, _server: Any) -> health.Drives:
+    def missing(self, viewer: str) -> set[str]:
+        """The pods whose drives a server does not see."""
+        return {*self.away, *self.dead, *self.lost, *(pod for looks, pod in self.unseen if looks == viewer)}
+
+    def drives(self, server: Any) -> health.Drives:
+        if server.label in {*self.away, *self.dead}:
+            raise StackgateError("the server answers", f"{server.label}: connection refused")
         found = [
             health.Drive(
                 f"{pod}.members:9000",
                 "/data",
-                "offline" if pod in {*self.away, *self.dead, *self.lost} else "ok",
+                "offline" if pod in self.missing(server.label) else "ok",
                 pod in self.healing,
                 0,
                 0,
@@ -126,7 +137,7 @@ class Store:
 
     def sleep(self, seconds: float) -> None:
         self.time += seconds
-        for looks, done in ((self.away, self._came_back), (self.healing, lambda pod: None)):
+        for looks, done in ((self.unseen, lambda pair: None), (self.away, self._came_back), (self.healing, lambda pod: None)):
             for pod in list(looks):
                 looks[pod] -= 1
                 if looks[pod] <= 0:
@@ -134,6 +145,8 @@ class Store:
                     done(pod)
 
     def _came_back(self, pod: str) -> None:
+        if self.stale:
+            self.unseen.update({(viewer, pod): self.stale for viewer in PODS if viewer != pod})
         if self.heals_in:
             self.healing[pod] = self.heals_in
 
@@ -156,7 +169,7 @@ class StandIn:
         gone = {*self.store.away, *self.store.dead}
         if self.label in gone:
             raise StackgateError("the server answers", f"{self.label}: connection refused")
-        missing = gone | self.store.lost | ({self.label} if path == health.MAINTENANCE else set())
+        missing = self.store.missing(self.label) | ({self.label} if path == health.MAINTENANCE else set())
         healing = any(pod != self.label for pod in self.store.healing)
         if path == health.MAINTENANCE:
             return Answer(200 if len(missing) <= 1 and not healing else 412, {"x-minio-write-quorum": "3"})
@@ -169,6 +182,14 @@ def test_one_at_a_time_and_healed_before_the_next() -> None:
     assert store.restarts == PODS
     assert store.most_away == 1
     assert not store.healing, "the last one is healed, too"
+
+
+def test_the_next_one_waits_until_every_server_sees_the_one_before() -> None:
+    store = Store(stale=5)
+    store.rollout().run(ROLLING)
+    assert store.restarts == PODS
+    assert store.taken_while_unseen == []
+    assert not store.unseen, "nor does it end before"
 
 
 def test_nothing_restarts_while_another_server_is_away() -> None:
