@@ -81,7 +81,7 @@ options:
   rotate_key:
     description:
       - Give the members a new key, without downtime, in three phases with a rolling restart in each. The file has the old and the new key,
-        then the new and the old one, then the new one alone. Needs O(key_secret), and members of MongoDB 4.2 or newer.
+        then the new and the old one, then the new one alone. Needs O(key_secret).
       - The phase is written on the Secret. A rotation that is under way is finished, not begun again.
       - The task is changed each time it runs with this option. Give it on the command line, not in a file.
       - The pods must read the file from the Secret when they start, and the pod template must not depend on its content.

@@ -15,8 +15,8 @@ from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 
-# Release series, each upgraded to from the one before it only.
-SERIES = ("3.6", "4.0", "4.2", "4.4", "5.0", "6.0", "7.0", "8.0")
+# Release series, each upgraded to from the one before it only. 4.4 is the oldest that is spoken to; it may come with the version of 4.2.
+SERIES = ("4.2", "4.4", "5.0", "6.0", "7.0", "8.0")
 # From this series on the server wants to be told that the user means it.
 CONFIRM_SINCE = (7, 0)
 

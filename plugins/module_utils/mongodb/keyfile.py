@@ -33,8 +33,6 @@ ANNOTATION = "mongodb.stackgate.k3s/key-rotation"
 KEY = re.compile(r"[A-Za-z0-9+/=]{6,1024}")
 # Bytes of a new key: 756 letters of base64.
 KEY_BYTES = 567
-# The first release series whose key file may hold more than one key.
-MULTIPLE_SINCE = (4, 2)
 
 
 class Phase(StrEnum):
@@ -147,14 +145,3 @@ def written(secret: Mapping[str, Any], key: str, ring: KeyRing) -> dict[str, Any
     if ring.rotating:
         annotations[ANNOTATION] = json.dumps({"phase": ring.phase.value, "behind": sorted(ring.behind)})
     return body
-
-
-def refuse_old_servers(versions: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise StackgateError when a member is of a release that knows only one key. versions: member -> its version."""
-    old = {name: version for name, version in versions.items() if version[:2] < MULTIPLE_SINCE}
-    if old:
-        raise StackgateError(
-            "members of MongoDB 4.2 or newer, whose key file may hold two keys at once",
-            ", ".join(f"{name} runs {'.'.join(map(str, version))}" for name, version in sorted(old.items())),
-            "upgrade first, or rotate with downtime: stop all members, replace the key, start them",
-        )

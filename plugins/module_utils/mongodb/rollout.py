@@ -139,7 +139,7 @@ class Rollout:
                 self.command(host, body, STEP_DOWN_S)
                 break
             except StackgateError as error:
-                # Servers up to 4.0 answer by closing the connection; whether it worked shows in the next observation.
+                # No answer at all: whether it worked shows in the next observation.
                 rule = retry.rule(error)
                 waited = self.now() - begun
                 if rule.decision is not retry.Decision.AGAIN or waited >= self.timeout:

@@ -56,7 +56,6 @@ class Upkeep:
         self._ask_all()
         ring = self._ring()
         if ring and self.wishes.rotate_key and not ring.rotating and self.pods.live():
-            keyfile.refuse_old_servers(self._versions())
             ring = self._turn(ring, keyfile.begin(ring, keyfile.new_key(), self.pods.uids()))
         self._ask_for(ring)
         self.rolling.run()
@@ -84,7 +83,6 @@ class Upkeep:
         self._ask_all()
         ring, found = self._ring(), []
         if ring and self.wishes.rotate_key and not ring.rotating and self.pods.live():
-            keyfile.refuse_old_servers(self._versions())
             ring = keyfile.begin(ring, ring.keys[0], self.pods.uids())
             found.append(ring.sentence)
         self._ask_for(ring)
@@ -167,9 +165,6 @@ class Upkeep:
                 self.rolling.done.append(after.sentence)
             return after
         raise StackgateError(f"Secret {name} stays as it is between reading and writing it", f"it changed {ATTEMPTS} times in a row")
-
-    def _versions(self) -> dict[str, tuple[int, ...]]:
-        return {self._name(member): member.version for member in self.rolling.observe().members if member.version is not None}
 
     # -- feature compatibility version ---------------------------------------------------------------------------
 

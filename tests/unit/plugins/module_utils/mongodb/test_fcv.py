@@ -45,9 +45,9 @@ def test_refused_while_a_member_runs_the_old_binary() -> None:
     ("current", "wanted", "words"),
     [
         ("4.4", "6.0", "upgrade to 5.0 first"),
-        ("3.6", "8.0", "upgrade to 4.0 first"),
+        ("4.2", "8.0", "upgrade to 4.4 first"),
         ("6.0", "5.0", "a downgrade is not done here"),
-        ("5.0", "5", "one of the versions 3.6, 4.0"),
+        ("5.0", "5", "one of the versions 4.2, 4.4"),
         ("9.0", "8.0", "from where no way is known"),
     ],
 )

@@ -119,9 +119,3 @@ def test_a_missing_value_is_named() -> None:
 
 def test_no_key_is_in_a_text_of_a_ring() -> None:
     assert all(OLD not in repr(ring) + ring.sentence and NEW not in repr(ring) for ring in rings())
-
-
-def test_old_servers_are_refused_by_name() -> None:
-    keyfile.refuse_old_servers({"a": (4, 2, 0), "b": (5, 0, 7)})
-    with pytest.raises(StackgateError, match=r"b runs 4\.0\.28"):
-        keyfile.refuse_old_servers({"a": (4, 2, 0), "b": (4, 0, 28)})

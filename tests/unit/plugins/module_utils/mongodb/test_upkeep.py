@@ -252,15 +252,6 @@ def test_somebody_else_changes_the_keys_meanwhile() -> None:
     assert stage.cluster.secret is not None and stage.cluster.secret["data"]["key"] == foreign, "nobody's key is overwritten"
 
 
-def test_old_servers_get_no_second_key() -> None:
-    stage = Stage()
-    stage.version = (4, 0, 28)
-    for attempt in (stage.upkeep(rotate_key=True).run, stage.upkeep(rotate_key=True).predict):
-        with pytest.raises(StackgateError, match=r"mongodb-0 runs 4\.0\.28"):
-            attempt()
-    assert stage.cluster.keys == (OLD,)
-
-
 # -- feature compatibility version -------------------------------------------------------------------------------
 
 
