@@ -60,11 +60,11 @@ options:
         C(credentials_secret). Every member answers and is in its place, one is a writable primary that a majority sees, all have one
         configuration, secondaries are within C(max_lag) (10) seconds, clocks within C(max_clock_skew) (1); and a write is acknowledged by a
         majority and read back, unless C(write_probe=false).
-      - C(s3) with C(service) (every ready pod behind it) or C(url), C(port), C(scheme) (http), C(tls_name), C(ca_cert), C(tls_verify) (true),
-        C(region) (us-east-1). Object storage takes writes; C(health=false) where the server is not MinIO. With C(admin), all drives are
-        there, C(drives) of them, and none is healing. With C(bucket) and C(credentials), an object is put, read, compared and deleted.
-        C(admin) and C(credentials) have C(secret), C(access_key) (access-key) and C(secret_key) (secret-key), the keys in it.
-        C(request_timeout) (10) is in seconds.
+      - C(s3) with C(service) (every ready pod behind it) or C(url), C(port), C(scheme) (http), C(tls_name), C(ca_cert),
+        C(tls_verify) (true), C(region) (us-east-1). Object storage takes writes; C(health=false) where the server is not MinIO. With
+        C(admin), all drives are there, C(drives) of them, and none is healing. With C(bucket) and C(credentials), an object is put, read,
+        compared and deleted through every server. C(admin) and C(credentials) have C(secret), C(access_key) (access-key) and
+        C(secret_key) (secret-key), the keys in it. C(request_timeout) (10) is in seconds.
       - C(journey) with one of C(ingress), C(service), C(pod), C(url), and C(steps). A visitor's conversation with the application.
         C(name), C(port), C(scheme), C(host), C(tls_name), C(ca_cert), C(tls_verify), C(request_timeout) (15) as above. C(secrets)
         (name to C(secret) and C(key)) are read from Secrets when it begins, and never shown; C(variables) (name to value) are plain;
