@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from .node import Node
 
 MAX_WIRE_VERSION = 13
-COMPRESSORS = ("snappy", "zstd", "zlib")
 
 
 def election_id(term: int) -> ObjectId:

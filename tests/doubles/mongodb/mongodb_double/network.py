@@ -78,7 +78,7 @@ class Network:
 
     async def _address(self, host: str) -> str:
         """As long as there is a connection to a member, a further one needs no name (recorded: 09, step 45)."""
-        if not any(connected == host for connected, _use in self._open):
+        if host not in self._addresses or not any(connected == host for connected, _use in self._open):
             self._addresses[host] = await self.resolve(host)
         return self._addresses[host]
 
@@ -128,6 +128,7 @@ class Network:
 
     def forget(self, host: str, use: str) -> None:
         """Close a connection; the next command makes a new one, and resolves the name again."""
+        self._addresses.pop(host, None)  # a pod that comes back has another one
         peer = self._open.pop((host, use), None)
         if peer is not None:
             peer.close()
