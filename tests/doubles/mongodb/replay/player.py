@@ -176,9 +176,6 @@ class Player:
     def _poll(self, poll: Poll) -> None:
         """Ask as often as the recording did, in the server's time, and compare what was seen, field by field."""
         stage, began = self._stage, time.monotonic()
-        if poll.step in self._scenario.unpolled:
-            stage.sleep(poll.duration)
-            return
         seen: list[Change] = []
         latest: dict[tuple[str, str], Document | None] = {}
         limit = poll.duration + (PATIENCE if poll.condition else GRACE)
