@@ -105,10 +105,13 @@ class Network:
                 await self._faults.lag()
                 await self._faults.pass_through(host, seconds)
         except TimeoutError:
+            self._addresses.pop(host, None)
             self.forget(host, use)
             known = host in self._answered
             raise Unreachable(self._timed_out(host, body) if known else "Couldn't get a connection within the time limit") from None
         except OSError as error:
+            if not isinstance(error, ConnectionResetError | BrokenPipeError):
+                self._addresses.pop(host, None)  # nobody is there any more: a pod that comes back has another address
             was_open = isinstance(error, ConnectionResetError | BrokenPipeError) and use == "quorum" and not again
             self.forget(host, use)
             if was_open:
@@ -128,7 +131,6 @@ class Network:
 
     def forget(self, host: str, use: str) -> None:
         """Close a connection; the next command makes a new one, and resolves the name again."""
-        self._addresses.pop(host, None)  # a pod that comes back has another one
         peer = self._open.pop((host, use), None)
         if peer is not None:
             peer.close()
