@@ -54,7 +54,7 @@ def test_a_check_of_what_is_not_there_yet_tells_the_whole_first_run(instance: In
     assert told == ["Apply | Make the passwords and the key once", "Apply | Create the members", "Bootstrap | Make the set and its users"]
 
 
-@pytest.mark.covers("CH2-L01", "CH2-L03")
+@pytest.mark.covers("CH2-L03")
 def test_members_come_and_go_by_plan(instance: Instance, ledger: Client, tmp_path: Path, as_it_was: None) -> None:
     set_id = ledger("status")["set_id"]
     five = {"mongodb_replicas": 5, "mongodb_members": {"mongodb-4": {"votes": 1, "priority": 0, "hidden": True}}}
@@ -107,7 +107,6 @@ def test_a_member_that_lost_its_volume_comes_back(instance: Instance, ledger: Cl
     assert (run.status, changes(run)) == (0, []), run.failed
 
 
-@pytest.mark.covers("CH2-F08")
 def test_data_survive_all_pods_at_once(instance: Instance, ledger: Client) -> None:
     name = secrets.token_hex(8)
     assert ledger("keep", name)
@@ -134,6 +133,7 @@ def test_a_change_restarts_one_member_after_the_other(instance: Instance, ledger
     began = sorted(after, key=lambda pod: after[pod]["metadata"]["creationTimestamp"])
     assert began[-1] == primary
     written = ledger.finish(writing, 180)
+    print(f"a rolling restart: {written['acknowledged']} acknowledged, longest gap {written['gaps'][0]} s")
     assert written["lost"] == []
     assert written["gaps"][0] < 20
 
@@ -146,7 +146,9 @@ def test_the_key_is_replaced_without_a_pause(instance: Instance, ledger: Client)
     assert instance.secret("mongodb-key", "key") != before
     assert not set(pods(instance).values()) & set(uids.values())
     written = ledger.finish(writing, 300)
+    print(f"a key rotation: {written['acknowledged']} acknowledged, longest gap {written['gaps'][0]} s")
     assert written["lost"] == []
+    assert written["gaps"][0] < 20
     again = instance.play()
     assert (again.status, changes(again)) == (0, []), again.failed
 

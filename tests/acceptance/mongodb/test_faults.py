@@ -25,7 +25,7 @@ def whole_again(ledger: Client) -> Iterator[None]:
     until("all members are back", lambda: sorted(ledger.states().values()) == ["PRIMARY", "SECONDARY", "SECONDARY"], 180)
 
 
-@pytest.mark.covers("CH1-L03", "CH2-L05", "CH2-L09")
+@pytest.mark.covers("CH2-L05", "CH2-L09")
 def test_the_primarys_pod_is_killed(instance: Instance, ledger: Client, whole_again: None, record_property: pytest.FixtureRequest) -> None:
     primary = ledger.primary()
     writing = ledger.start("drill", "45")

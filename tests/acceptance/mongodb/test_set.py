@@ -9,7 +9,7 @@ from instance import Instance
 from ledger_pod import Client
 
 
-@pytest.mark.covers("CH1-F17", "CH2-F12")
+@pytest.mark.covers("CH1-L06", "CH2-L01")
 def test_three_members_of_one_set_each_under_its_own_name(ledger: Client, instance: Instance) -> None:
     found = ledger("status")
     hosts = [f"mongodb-{n}.mongodb-members.{instance.namespace}.svc.cluster.local:27017" for n in range(3)]
