@@ -89,10 +89,10 @@ class Set:
     def config(self) -> Document:
         return {"_id": "rs0", "members": [{"_id": index, "host": member.host} for index, member in enumerate(self.members)]}
 
-    async def until(self, holds: Callable[[], Any], seconds: float = 60.0) -> Any:
-        """Wait for server seconds. The value that was true."""
+    async def until(self, holds: Callable[[], Any], seconds: float = 60.0, patience: float = 30.0) -> Any:
+        """Wait for server seconds, and for real ones that a busy machine may need. The value that was true."""
         clock = self.members[0].clock
-        deadline = clock.monotonic() + seconds
+        deadline = clock.monotonic() + max(seconds, patience * clock.speed)
         while not (value := holds()):
             if clock.monotonic() > deadline:
                 states = {member.host: await member.state() for member in self.members}
