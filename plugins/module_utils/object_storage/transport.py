@@ -33,12 +33,13 @@ class Line:
     def open(self) -> socket.socket:
         """A new connection. Silent when there is none to be had."""
         try:
-            self._last = self._dial(self.timeout)
+            made = self._dial(self.timeout)
         except (OSError, StackgateError) as error:
             said = error.seen if isinstance(error, StackgateError) else error.strerror or str(error) or "no answer in time"
             raise Silent(f"the object storage answers at {self.label}", f"{self.label}: {said}") from error
-        self._last.settimeout(self.timeout)
-        return self._last
+        made.settimeout(self.timeout)
+        self._last = made
+        return made  # and never another thread's, which may have become the newest meanwhile
 
     @property
     def said(self) -> str:
