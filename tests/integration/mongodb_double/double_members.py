@@ -24,7 +24,7 @@ Document = dict[str, Any]
 
 
 def free_ports(number: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(number)]
+    sockets = [socket.socket() for _number in range(number)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))
     ports = [each.getsockname()[1] for each in sockets]

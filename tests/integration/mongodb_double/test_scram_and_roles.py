@@ -28,7 +28,7 @@ def converse(mechanism: scram.Mechanism, user: str, password: str, *known: str) 
 @settings(max_examples=10, deadline=None)
 @given(user=NAMES, password=NAMES, other=NAMES)
 def test_only_the_password_logs_in(mechanism: scram.Mechanism, user: str, password: str, other: str) -> None:
-    converse(mechanism, user, password, password)
+    converse(mechanism, user, password, password)  # pylint: disable=arguments-out-of-order
     if other != password:
         with pytest.raises(scram.ScramError):
             converse(mechanism, user, other, password)

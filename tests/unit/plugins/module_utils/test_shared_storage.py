@@ -76,7 +76,8 @@ def cluster() -> Cluster:
 def proof(cluster: Cluster, name: str = "nfs", timeout: float = 60.0, lines: list[str] | None = None) -> shared_storage.Proof:
     wanted = shared_storage.storage_class(cluster, name)  # type: ignore[arg-type]
     say = (lines if lines is not None else []).append
-    return shared_storage.Proof(cluster, "shop", wanted, "debian", "pull", timeout, say, now=lambda: cluster.time, sleep=cluster.sleep)  # type: ignore[arg-type]
+    clock = {"now": lambda: cluster.time, "sleep": cluster.sleep}
+    return shared_storage.Proof(cluster, "shop", wanted, "debian", "pull", timeout, say, **clock)  # type: ignore[arg-type]
 
 
 def finish(cluster: Cluster) -> None:
@@ -201,7 +202,13 @@ def test_what_was_left_by_an_interrupted_run_is_swept(cluster: Cluster) -> None:
     left = {"metadata": {"name": "old", "labels": {shared_storage.LABEL: "x"}}, "spec": {}, "status": {}}
     other = {"metadata": {"name": "web-0", "labels": {}}, "spec": {}, "status": {}}
     cluster.objects["Pod"] = [left, other]
-    cluster.play = lambda _cluster: [pod.update(status={"phase": "Succeeded"}) for pod in cluster.objects["Pod"] if pod is not other]  # type: ignore[func-returns-value]
+
+    def play(_cluster: Cluster) -> None:
+        for pod in cluster.objects["Pod"]:
+            if pod is not other:
+                pod.update(status={"phase": "Succeeded"})
+
+    cluster.play = play
     proof(cluster).make()
     assert cluster.objects["Pod"] == [other]
 

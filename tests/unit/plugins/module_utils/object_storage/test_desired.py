@@ -15,9 +15,9 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage.clien
 KEYS = {"app": Keys("chat", "longenough")}
 
 
-def wrong(buckets: list[dict[str, Any]], users: list[dict[str, Any]] | None = None, keys: Any = KEYS) -> list[str]:
+def wrong(buckets: list[dict[str, Any]], users: list[dict[str, Any]] | None = None, keys: Any = None) -> list[str]:
     with pytest.raises(StackgateError) as caught:
-        desired.parse(buckets, users or [], keys)
+        desired.parse(buckets, users or [], KEYS if keys is None else keys)
     return caught.value.seen.splitlines()
 
 
