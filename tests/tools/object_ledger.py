@@ -26,6 +26,16 @@ PORT = 9000
 SERVERS = "app.kubernetes.io/component=object-storage"
 
 
+def gate(instance: Instance) -> dict[str, str]:
+    """What the gate sees now, by kind of condition (s3, rollout, ...), with whether it holds."""
+    run = instance.play(playbook="playbooks/status.yml")
+    assert run.status == 0, run.failed
+    report, _end = json.JSONDecoder().raw_decode(run.output[run.output.index("\n{\n") + 1 if not run.output.startswith("{") else 0 :])
+    results = [result for play in report["plays"] for task in play["tasks"] for result in task["hosts"].values()]
+    conditions = [condition for result in results for condition in result.get("conditions") or []]
+    return {condition["kind"]: f"{condition['state']}: {' '.join(condition['seen'].split())}" for condition in conditions}
+
+
 def until(what: str, holds: Callable[[], Any], timeout: float) -> float:
     """Wait until something holds, and say how long it took (seconds)."""
     began = time.monotonic()
@@ -92,7 +102,7 @@ class Ledger:
     def lines(self, since: float = 0.0, before: float = float("inf")) -> list[dict[str, Any]]:
         """What it did in a time."""
         try:
-            said = self.instance.core.read_namespaced_pod_log("ledger", self.instance.namespace)
+            said = self.instance.core.read_namespaced_pod_log("ledger", self.instance.namespace) or ""
         except ApiException:
             return []
         found = (json.loads(line) for line in said.splitlines() if line.startswith("{") and line.endswith("}"))

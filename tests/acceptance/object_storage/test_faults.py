@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from instance import PROJECT, Instance
-from object_ledger import Account, Ledger, Storage, acknowledged, is_ready, lost, until
+from object_ledger import Account, Ledger, Storage, acknowledged, gate, is_ready, lost, until
 
 pytestmark = [pytest.mark.deploys, pytest.mark.disrupts]
 
@@ -65,7 +65,7 @@ def test_a_node_loses_power(instance: Instance, storage: Storage, ledger: Ledger
         time.sleep(75)
         ended = time.time()
         lines = ledger.lines(began, ended)
-        seen = instance.play("-v", playbook="playbooks/status.yml")
+        seen = gate(instance)
     finally:
         subprocess.run(["make", "node-on", f"NODE={node}"], cwd=PROJECT, check=True, capture_output=True)
     for operation in ("put", "get"):
@@ -77,7 +77,7 @@ def test_a_node_loses_power(instance: Instance, storage: Storage, ledger: Ledger
         late = Account.of(operation, [line for line in lines if line["at"] > ended - 20], ended - 20, ended)
         assert late.failed == 0, late
         assert late.done > 20
-    assert "3 of 4 drives online" in seen.output, seen.output[-3000:]
+    assert "3 of 4 drives online" in seen["s3"], seen
     until("all servers are back", lambda: len(storage.ready()) == 4, 120)
     assert nothing_is_lost(storage, ledger) > 100
 
@@ -85,19 +85,18 @@ def test_a_node_loses_power(instance: Instance, storage: Storage, ledger: Ledger
 def test_two_of_four_are_down(instance: Instance, storage: Storage, ledger: Ledger) -> None:
     time.sleep(5)
     storage.scale(2)
-    until("the others are written off", lambda: "reads go on" in said(instance), 60)
+    until("the others are written off", lambda: "reads go on" in gate(instance)["s3"], 60)
     began = time.time()
-    time.sleep(20)
+    time.sleep(40)
     ended = time.time()
     lines = ledger.lines(began, ended)
     writes, reads = (Account.of(operation, lines, began, ended) for operation in ("put", "get"))
     print(f"two of four down, put: {writes}; get: {reads}")
-    assert writes.done == 0
-    assert "unwritable" in " ".join(writes.errors)
-    assert (reads.failed, reads.done > 20) == (0, True), reads
-    message = said(instance)
-    assert "write quorum lost: 2 of 4 drives online, 3 needed (reads go on)" in message
-    assert "object-storage-2" in message
+    assert (writes.done, writes.failed > 0) == (0, True), writes
+    assert (reads.failed, reads.done > 100) == (0, True), reads
+    # A server that is kept waiting by writers may be slow to tell.
+    clear = "write quorum lost: 2 of 4 drives online, 3 needed (reads go on); offline: object-storage-2"
+    until(f"the gate says: {clear}", lambda: clear in gate(instance)["s3"], 60)
     # The next delivery makes good what somebody did, and ends when everything is.
     run = instance.play("--tags", "object_storage")
     assert run.status == 0, run.failed
@@ -106,13 +105,6 @@ def test_two_of_four_are_down(instance: Instance, storage: Storage, ledger: Ledg
     after = Account.of("put", ledger.lines(began), began, time.time())
     assert (after.failed, after.done > 20) == (0, True), after
     assert nothing_is_lost(storage, ledger) > 100
-
-
-def said(instance: Instance) -> str:
-    """What the gate says now."""
-    seen = instance.play("-v", playbook="playbooks/status.yml")
-    assert seen.status == 0, seen.failed
-    return " ".join(seen.output.split())
 
 
 def test_a_wiped_volume_heals(instance: Instance, storage: Storage, ledger: Ledger) -> None:
@@ -131,5 +123,5 @@ def test_a_wiped_volume_heals(instance: Instance, storage: Storage, ledger: Ledg
     assert "waiting for s3" in run.output or "s3 Service/object-storage holds after" in run.output, "the gate did not wait for the drive"
     # Without the last two servers an object needs what is on the healed drive.
     storage.scale(2)
-    until("the other two are written off", lambda: "reads go on" in said(instance), 60)
+    until("the other two are written off", lambda: "reads go on" in gate(instance)["s3"], 60)
     assert lost(storage.store("object-storage", victim["name"]), "app", wanted) == []

@@ -1,5 +1,6 @@
-// Puts and gets objects without pause, as an application in the cluster does, and tells of each on one line: the ledger of what the
-// store has acknowledged. An error is told and the next object is tried: what counts is for how long, and that nothing is lost.
+// Puts objects without pause, and gets them at the same time, as an application in the cluster does, and tells of each on one line: the
+// ledger of what the store has acknowledged. An error is told and the next object is tried: what counts is for how long, and that
+// nothing is lost.
 package main
 
 import (
@@ -17,6 +18,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -35,10 +37,32 @@ type entry struct {
 
 type object struct{ name, hash string }
 
+// What the store has acknowledged.
+type ledger struct {
+	sync.Mutex
+	objects []object
+}
+
+func (l *ledger) add(made object) {
+	l.Lock()
+	defer l.Unlock()
+	l.objects = append(l.objects, made)
+}
+
+func (l *ledger) any() (object, bool) {
+	l.Lock()
+	defer l.Unlock()
+	if len(l.objects) == 0 {
+		return object{}, false
+	}
+	return l.objects[mathrand.IntN(len(l.objects))], true
+}
+
 const (
 	keys     = "/run/secrets/object-storage/"
 	patience = 20 * time.Second // for an answer
 	connect  = 3 * time.Second  // for a connection
+	tries    = 5                // as S3's own libraries do when a server is busy
 	pause    = 50 * time.Millisecond
 )
 
@@ -98,7 +122,7 @@ func main() {
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{Timeout: connect}).DialContext(ctx, network, address)
 	}
-	minio.MaxRetry = 1
+	minio.MaxRetry = tries
 	client, err := minio.New(endpoint.Host, &minio.Options{
 		Creds:        credentials.NewStaticV4(read("access-key"), read("secret-key"), ""),
 		Region:       read("region"),
@@ -109,7 +133,21 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	var written []object
+	var written ledger
+	go func() {
+		for ; ; time.Sleep(pause) {
+			wanted, some := written.any()
+			if !some {
+				continue
+			}
+			began := time.Now()
+			seen, err := get(client, bucket, wanted.name)
+			if err == nil && seen != wanted.hash {
+				err = fmt.Errorf("another content: %s", seen)
+			}
+			tell("get", wanted.name, "", began, err)
+		}
+	}()
 	for number := 0; ; number++ {
 		content := make([]byte, 1+mathrand.IntN(64<<10))
 		rand.Read(content)
@@ -118,16 +156,7 @@ func main() {
 		err := put(client, bucket, made.name, content)
 		tell("put", made.name, made.hash, began, err)
 		if err == nil {
-			written = append(written, made)
-		}
-		if len(written) > 0 {
-			wanted := written[mathrand.IntN(len(written))]
-			began = time.Now()
-			seen, err := get(client, bucket, wanted.name)
-			if err == nil && seen != wanted.hash {
-				err = fmt.Errorf("another content: %s", seen)
-			}
-			tell("get", wanted.name, "", began, err)
+			written.add(made)
 		}
 		time.Sleep(pause)
 	}
