@@ -239,7 +239,7 @@ def test_a_file_that_is_no_file_is_named(images: Path) -> None:
 
 
 def test_the_images_of_the_collection_are_well_formed() -> None:
-    catalogue = Catalogue()
+    catalogue = Catalogue(arguments={"mongodb": {"SERVER": __file__}})  # what a user must bring
     assert {"debian", "nginx", "postgresql", "redis"} <= set(catalogue.names())
     for name in catalogue.names():
         image = catalogue.get(name)
