@@ -39,7 +39,9 @@ def main() -> None:
         "defaults": render("defaults", [*instance, SETS / "defaults.yml"]),
         "everything": render("everything", [*instance, SETS / "everything.yml"]),
         "wesago": render("wesago", [*instance, ROOT / "playbooks" / "group_vars" / "wesago.yml"]),
-        "object_storage_test": render("storage", [*instance, ROOT / "playbooks" / "group_vars" / "object_storage_test.yml"]),
+        "object_storage_test": render(
+            "storage", [*instance, ROOT / "playbooks" / "group_vars" / "object_storage_test.yml", SETS / "object_storage_tls.yml"]
+        ),
     }
     json.dump(everything, sys.stdout)
 
