@@ -71,6 +71,8 @@ def manager(line: Line, context: ssl.SSLContext | None = None, server_name: str 
         ConnectionCls = Secured
 
     tls: dict[str, Any] = {"ssl_context": context} if context else {}
+    if context and context.verify_mode == ssl.CERT_NONE:  # somebody asked for it: no word on each request
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     if server_name:
         tls["server_hostname"] = server_name
     # Whether something is tried again is the caller's decision: a gate asks again anyway.
