@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from instance import PROJECT, Instance
@@ -114,7 +115,10 @@ def test_a_wiped_volume_heals(instance: Instance, storage: Storage, ledger: Ledg
     victim = storage.pods()[0]["metadata"]
     instance.core.delete_namespaced_persistent_volume_claim(f"drive-0-{victim['name']}", instance.namespace)
     instance.core.delete_namespaced_pod(victim["name"], instance.namespace)
-    new = lambda: [pod for pod in storage.pods() if pod["metadata"]["name"] == victim["name"] and pod["metadata"]["uid"] != victim["uid"]]  # noqa: E731
+
+    def new() -> list[dict[str, Any]]:
+        return [pod for pod in storage.pods() if pod["metadata"]["name"] == victim["name"] and pod["metadata"]["uid"] != victim["uid"]]
+
     until("it has an empty volume", lambda: any(is_ready(pod) for pod in new()), 120)
     began = time.monotonic()
     run = instance.play("--tags", "object_storage")

@@ -87,7 +87,7 @@ def test_an_application_sees_its_own_bucket_only(storage: Storage) -> None:
         lambda: app.put("archive", name, b"changed"),
         lambda: app.remove("archive", name),
         lambda: app.is_empty("archive"),
-        lambda: app.users(),
+        app.users,
         lambda: app.make_bucket("mine-too", object_lock=False),
     ):
         assert refused(act) == "AccessDenied"

@@ -26,7 +26,7 @@ from . import (
     auth,
     command_line,
     log,
-    users,  # noqa: F401 - its commands register themselves
+    users,  # noqa: F401 - its commands register themselves  # pylint: disable=unused-import
 )
 from .clock import Clock
 from .keyfile import KeyFileError, read_keys

@@ -15,7 +15,7 @@ from bson.int64 import Int64
 
 from . import (
     auth,
-    concerns,  # noqa: F401 - registers get- and setDefaultRWConcern
+    concerns,  # noqa: F401 - registers get- and setDefaultRWConcern  # pylint: disable=unused-import
     fcv,
     hello,
 )

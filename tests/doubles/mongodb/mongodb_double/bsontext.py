@@ -47,6 +47,6 @@ def type_name(value: Any) -> str:
     """The server's name of a value's BSON type."""
     names: dict[type, str] = {bool: "bool", int: "int", float: "double", str: "string", dict: "object", list: "array"}
     for kind, name in names.items():
-        if type(value) is kind:
+        if type(value) is kind:  # pylint: disable=unidiomatic-typecheck
             return name
     return {"NoneType": "null", "Int64": "long", "ObjectId": "objectId", "datetime": "date"}.get(type(value).__name__, "object")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from bson.objectid import ObjectId
 
 from . import (
-    status,  # noqa: F401 - registers replSetGetStatus
-    stepdown,  # noqa: F401 - registers replSetStepDown and its like
+    status,  # noqa: F401 - registers replSetGetStatus  # pylint: disable=unused-import
+    stepdown,  # noqa: F401 - registers replSetStepDown and its like  # pylint: disable=unused-import
 )
 from .bsontext import text
 from .config import Config, ConfigError, Member, parse
