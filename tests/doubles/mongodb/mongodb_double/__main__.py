@@ -22,11 +22,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from . import (
+from . import (  # pylint: disable=unused-import
     auth,
     command_line,
     log,
-    users,  # noqa: F401 - its commands register themselves  # pylint: disable=unused-import
+    users,  # noqa: F401 - its commands register themselves
 )
 from .clock import Clock
 from .keyfile import KeyFileError, read_keys

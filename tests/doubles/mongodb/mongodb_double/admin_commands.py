@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import bson
 from bson.int64 import Int64
 
-from . import (
+from . import (  # pylint: disable=unused-import
     auth,
-    concerns,  # noqa: F401 - registers get- and setDefaultRWConcern  # pylint: disable=unused-import
+    concerns,  # noqa: F401 - registers get- and setDefaultRWConcern
     fcv,
     hello,
 )

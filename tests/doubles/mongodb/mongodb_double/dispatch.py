@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from bson.int64 import Int64
 from bson.timestamp import Timestamp
 
-from . import (
-    admin_commands,  # noqa: F401 - the families of commands register themselves  # pylint: disable=unused-import
+from . import (  # pylint: disable=unused-import
+    admin_commands,  # noqa: F401 - the families of commands register themselves
     api_version,
-    data_commands,  # noqa: F401  # pylint: disable=unused-import
-    set_commands,  # noqa: F401  # pylint: disable=unused-import
+    data_commands,  # noqa: F401
+    set_commands,  # noqa: F401
 )
 from .errors import STATE_CHANGE_CODES, CommandError, ConnectionDropped
 from .hello import topology_version

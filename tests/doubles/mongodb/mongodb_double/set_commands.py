@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from bson.objectid import ObjectId
 
-from . import (
-    status,  # noqa: F401 - registers replSetGetStatus  # pylint: disable=unused-import
-    stepdown,  # noqa: F401 - registers replSetStepDown and its like  # pylint: disable=unused-import
+from . import (  # pylint: disable=unused-import
+    status,  # noqa: F401 - registers replSetGetStatus
+    stepdown,  # noqa: F401 - registers replSetStepDown and its like
 )
 from .bsontext import text
 from .config import Config, ConfigError, Member, parse
