@@ -4,8 +4,8 @@
 INVENTORY ?= inventories/local
 # Further arguments for ansible-playbook (up, deploy, status, destroy), pytest (unit, manifests, acceptance) or the benchmarks.
 ARGS ?=
-# The molecule scenario.
-SCENARIO ?= default
+# The molecule scenario; empty: all of them, one after the other.
+SCENARIO ?=
 # The interpreter that the Python environment is made with; empty: the first of python3, python3.13 ... that is 3.11 or newer.
 PYTHON ?=
 # Everything that can be fetched or built again is kept here. May be deleted at any time.
@@ -86,7 +86,7 @@ node-off node-on node-cut node-heal:
 ## Test it
 
 .PHONY: test
-test: lint sanity unit manifests molecule build ## everything that must pass before a change is taken in
+test: lint sanity unit manifests integration molecule build ## everything that must pass before a change is taken in
 
 .PHONY: lint
 lint: venv ## ansible-lint (profile production), yamllint, ruff, mypy; changelog and generated pages
@@ -111,9 +111,14 @@ unit: venv ## ansible-test units, and the tests of the project's own tools and r
 manifests: venv ## render every template and check it against the Kubernetes API's schemas
 	$(PYTEST) tests/manifests --junit-xml=$(REPORTS)/manifests.xml $(ARGS)
 
+.PHONY: integration
+integration: venv ## the modules against stores that run as processes on this machine: a MongoDB double (or STACKGATE_MONGOD), MinIO
+	@# They wait for timers more than they compute: four at a time on two cores.
+	$(PYTEST) tests/integration -n 4 --dist worksteal --junit-xml=$(REPORTS)/integration.xml $(ARGS)
+
 .PHONY: molecule
-molecule: venv ## deliver a whole stack to the embedded cluster: converge, idempotence, verify (SCENARIO=default)
-	$(BIN)/molecule test --scenario-name $(SCENARIO)
+molecule: venv ## deliver to the embedded cluster: converge, idempotence, verify (SCENARIO=default: a whole stack; mongodb ...)
+	$(BIN)/molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all)
 
 .PHONY: acceptance
 acceptance: venv browser ## what a user would try, faults included, against the running `make up` (slow)

@@ -17,6 +17,8 @@ from minio_storage import Storage
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates import _protocol
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._protocol import Observation, State
+from ansible_collections.stackgate.k3s.plugins.module_utils.gates._runner import Tracker
+from ansible_collections.stackgate.k3s.plugins.module_utils.gates._runner import look as look_as_the_gate_does
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._view import Session, View
 from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage import health, layout
 from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage.client import Keys
@@ -44,7 +46,8 @@ def gate(storage: Storage, member: int = 0) -> Callable[[], Observation]:
     fields = {"admin": {"secret": "root"}, "drives": 4, "bucket": "files", "credentials": {"secret": "app"}}
     (condition,) = _protocol.parse([{"kind": "s3", "url": f"http://{storage.address(member)}", "request_timeout": 5, **fields}])
     session = Session(Secrets(storage.root), "here")  # type: ignore[arg-type]
-    return lambda: condition.observe(View(session))
+    tracker = Tracker(condition, condition.describe())
+    return lambda: look_as_the_gate_does(tracker, View(session))
 
 
 def until(look: Callable[[], Observation], state: State, seconds: float = 60.0) -> Observation:
