@@ -20,6 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from ports import free_ports
+
 SOURCE = Path(__file__).parents[2] / "images" / "minio"
 PATIENCE = 60.0  # seconds
 
@@ -58,15 +60,6 @@ def own_address() -> str:
     return "127.0.0.1"
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(socket.socket()) for _number in range(count)]
-        for sock in socks:
-            sock.bind(("", 0))
-        return [int(sock.getsockname()[1]) for sock in socks]
-
-
 class MinioServers:
     """So many servers with so many drives each. Addresses are `host:port`."""
 
@@ -74,7 +67,7 @@ class MinioServers:
         self.directory = directory
         self.host = own_address()
         self.access_key, self.secret_key = "root-" + secrets.token_hex(4), secrets.token_hex(16)
-        self.ports = free_ports(servers)
+        self.ports = free_ports(servers, "")
         self.drives_of = {port: [directory / f"{port}-{drive}" for drive in range(drives)] for port in self.ports}
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
         for paths in self.drives_of.values():

@@ -32,6 +32,7 @@ from types import TracebackType
 from typing import Any
 
 import pymongo
+from ports import free_ports
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOUBLE = PROJECT / "tests/doubles/mongodb"
@@ -56,7 +57,7 @@ class MongodServer:
         self.real = real_mongod()
         # How many of the server's seconds pass in one of ours.
         self.speed = 1.0 if self.real else speed
-        self._control = 0 if self.real else free_port("127.0.0.1")
+        self._control = 0 if self.real else free_ports(1)[0]
         self._process: subprocess.Popen[bytes] | None = None
         self._log = directory / "log"
         (directory / "db").mkdir(parents=True, exist_ok=True)
@@ -244,7 +245,7 @@ class ReplicaSetServers:
             options += ["--replSet", set_name]
         if self.auth if auth is None else auth:
             options += ["--keyFile", str(self.key_file), "--auth"]
-        port = self._ports[number] if number < len(self._ports) else free_port(address)
+        port = self._ports[number] if number < len(self._ports) else free_ports(1, address)[0]
         member = MongodServer(address, port, self._directory / f"member-{number}", options, self.speed)
         self.members.append(member)
         if start:
@@ -313,12 +314,6 @@ def attempts(timeout: float, pause: float = 0.05) -> Iterator[int]:
         yield number
         number += 1
         time.sleep(pause)
-
-
-def free_port(address: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
 
 
 def _die_with_parent() -> None:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,19 +17,10 @@ from mongodb_double.node import Node
 from mongodb_double.options import Options
 from mongodb_double.peer import Peer
 from mongodb_double.server import Server
+from ports import free_ports
 
 SPEED = 25.0
 Document = dict[str, Any]
-
-
-def free_ports(number: int) -> list[int]:
-    sockets = [socket.socket() for _number in range(number)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 class Member:

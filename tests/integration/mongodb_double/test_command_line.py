@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from mongodb_double import command_line
-from mongodb_servers import DOUBLE, free_port, real_mongod
+from mongodb_servers import DOUBLE, real_mongod
+from ports import free_ports
 from replay import recording
 
 ADDRESS = "127.0.1.9"
@@ -65,7 +66,7 @@ def test_key_files(step: int, tmp_path: Path) -> None:
         key_file.chmod(mode)
     (tmp_path / "db").mkdir()
 
-    ended = run(*options(tmp_path / "db", free_port(ADDRESS)), "--auth", "--keyFile", str(key_file))
+    ended = run(*options(tmp_path / "db", free_ports(1, ADDRESS)[0]), "--auth", "--keyFile", str(key_file))
 
     assert ended.returncode == recorded.reply["exit"]
     seen = [facts(line) for line in lines(ended.stdout)]
@@ -96,7 +97,7 @@ def test_an_unknown_option() -> None:
 
 
 def test_no_data_directory(tmp_path: Path) -> None:
-    ended = run(*options(tmp_path / "none", free_port(ADDRESS)))
+    ended = run(*options(tmp_path / "none", free_ports(1, ADDRESS)[0]))
     assert ended.returncode == 100
     assert "NonExistentPath" in ended.stdout
 
@@ -104,13 +105,13 @@ def test_no_data_directory(tmp_path: Path) -> None:
 def test_a_data_directory_in_use(tmp_path: Path) -> None:
     (tmp_path / "db").mkdir()
     with Started(tmp_path):
-        ended = run(*options(tmp_path / "db", free_port(ADDRESS)))
+        ended = run(*options(tmp_path / "db", free_ports(1, ADDRESS)[0]))
     assert ended.returncode == 100
     assert "DBPathInUse" in ended.stdout
 
 
 def test_an_address_in_use(tmp_path: Path) -> None:
-    port = free_port(ADDRESS)
+    port = free_ports(1, ADDRESS)[0]
     (tmp_path / "db").mkdir()
     with socket.create_server((ADDRESS, port)):
         ended = run(*options(tmp_path / "db", port))
@@ -169,7 +170,7 @@ class Started:
         self._directory, self._arguments = directory, arguments
 
     def __enter__(self) -> Started:
-        command = [*program(), *options(self._directory / "db", free_port(ADDRESS)), *self._arguments]
+        command = [*program(), *options(self._directory / "db", free_ports(1, ADDRESS)[0]), *self._arguments]
         with (self._directory / "log").open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, env=environment())
         deadline = time.monotonic() + 20
