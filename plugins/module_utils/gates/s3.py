@@ -15,6 +15,9 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.gates._view import V
 from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage import health, probe, reach
 from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage.client import Answer, Keys, Server
 
+# Seconds for the list of drives: a server asks all others for theirs, and waits 10 s for one on a node without power.
+DRIVES_TIMEOUT = 20.0
+
 
 @dataclass(kw_only=True)
 class Credentials:
@@ -90,7 +93,8 @@ class S3(Condition):
         wrong = self._unwell(servers, answers)
         said: list[str] = []
         if self.admin and there:
-            drives = health.drives_of(there[0].store(self._keys(self.admin, view), self.region).info())
+            asked = reach.servers([found[servers.index(there[0])]], self._tls(), max(self.request_timeout, DRIVES_TIMEOUT))[0]
+            drives = health.drives_of(asked.store(self._keys(self.admin, view), self.region).info())
             # The list of drives says more than the endpoint: which are away, and how many are needed.
             wrong = health.trouble(drives, self.drives) or wrong
             said.append(f"{drives.online} drives online, none healing")
