@@ -18,21 +18,18 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "collections"), str(ROOT / "tests/tools")]
 
 from actions import perform  # noqa: E402
 from mongodb_servers import PASSWORD, ReplicaSetServers  # noqa: E402
+from plays import timed  # noqa: E402
 
 from ansible_collections.stackgate.k3s.plugins.action import mongodb_replica_set  # noqa: E402
 
@@ -78,32 +75,11 @@ def bootstrap(servers: ReplicaSetServers) -> float:
     return ended - elected[0]
 
 
-def timed(options: dict[str, Any], tasks: int) -> float:
-    """Seconds of a playbook with so many of the task. Ends the program with the playbook's output when it fails or changes something."""
-    task = {"stackgate.k3s.mongodb_replica_set": options, "register": "done", "failed_when": "done is changed or done is failed"}
-    variables = {"ansible_python_interpreter": sys.executable}
-    book = [{"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": variables, "tasks": [task] * tasks}]
-    with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
-        yaml.safe_dump(book, file)
-        file.flush()
-        began = time.perf_counter()
-        done = subprocess.run(
-            [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", file.name],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        seconds = time.perf_counter() - began
-    if done.returncode:
-        sys.exit(done.stdout + done.stderr)
-    return seconds
-
-
 def nothing(options: dict[str, Any], tasks: int) -> float:
     """Seconds of one task with nothing to do."""
-    one = timed(options, 1)
-    return (timed(options, tasks) - one) / (tasks - 1)
+    task = {"stackgate.k3s.mongodb_replica_set": options, "register": "done", "failed_when": "done is changed or done is failed"}
+    one = timed([task])
+    return (timed([task] * tasks) - one) / (tasks - 1)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import Cluster
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
@@ -28,9 +28,25 @@ CONTROLLER_PATIENCE = 30.0
 SUCCESSOR_PATIENCE = 60.0
 
 
+class Processes(Protocol):
+    """What runs a store's members: pods, or the processes of a test. Every method may raise StackgateError."""
+
+    def pending(self) -> dict[str, str]:
+        """The members that are to be restarted, with why. Asked anew before each."""
+
+    def down(self, host: str) -> bool:
+        """Whether a member's process does not run, by the word of whoever runs it."""
+
+    def trouble(self) -> StackgateError | None:
+        """What keeps a process from coming up and will not heal by waiting."""
+
+    def replace(self, host: str) -> None:
+        """End a member's process in an orderly way; return when its successor is on its way."""
+
+
 @dataclass
 class Pods:
-    """The members' pods. Every method may raise StackgateError.
+    """The members' pods, as Processes.
 
     pods: the member, as the store calls it (its host), -> name of its pod. asked: uids of pods to be replaced whatever revision they are
         of, with the reason.

@@ -12,11 +12,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb import health, retry
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.observation import Observation, Standing
+from ansible_collections.stackgate.k3s.plugins.module_utils.rollout_pods import Processes
 
 # Seconds from one look to the next.
 INTERVAL = 1.0
@@ -30,22 +31,6 @@ CATCH_UP_S = 10
 OUT_OF_SERVICE = frozenset({Standing.REMOVED, Standing.STANDALONE, Standing.UNINITIALISED})
 
 
-class Servers(Protocol):
-    """The processes of the members. Every method may raise StackgateError."""
-
-    def pending(self) -> dict[str, str]:
-        """The members that are to be restarted, with why. Asked anew before each."""
-
-    def down(self, host: str) -> bool:
-        """Whether a member's process does not run, by the word of whoever runs it."""
-
-    def trouble(self) -> StackgateError | None:
-        """What keeps a process from coming up and will not heal by waiting."""
-
-    def replace(self, host: str) -> None:
-        """End a member's process in an orderly way; return when its successor is on its way."""
-
-
 @dataclass
 class Rollout:
     """One rolling restart.
@@ -57,7 +42,7 @@ class Rollout:
 
     observe: Callable[[], Observation]
     command: Callable[[str, Mapping[str, Any], float], Mapping[str, Any]]
-    servers: Servers
+    servers: Processes
     names: Mapping[str, str]
     bounds: health.Bounds
     say: Callable[[str], None]

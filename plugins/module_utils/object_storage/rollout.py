@@ -15,11 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage import health
 from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage.client import Answer, Server
+from ansible_collections.stackgate.k3s.plugins.module_utils.rollout_pods import Processes
 
 AUTO, ROLLING, AT_ONCE = "auto", "rolling", "at_once"
 # What all servers must have alike.
@@ -52,22 +53,6 @@ def decide(how: str, pods: Mapping[str, Mapping[str, Any]], templates: Mapping[s
     if differing:
         return AT_ONCE, f"all servers must have the same {', '.join(part.removeprefix('stackgate.k3s/') for part in differing)}"
     return ROLLING, "the servers keep version, arguments and keys"
-
-
-class Processes(Protocol):
-    """The pods. Every method may raise StackgateError."""
-
-    def pending(self) -> dict[str, str]:
-        """The pods to be restarted, with why."""
-
-    def down(self, host: str) -> bool:
-        """Whether a pod does not run, by what Kubernetes says."""
-
-    def trouble(self) -> StackgateError | None:
-        """What keeps a pod from coming up and will not heal by waiting."""
-
-    def replace(self, host: str) -> None:
-        """Delete a pod and wait until its successor has been made."""
 
 
 @dataclass
