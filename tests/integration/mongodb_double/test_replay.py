@@ -15,6 +15,8 @@ from replay.scenarios import APART, SCENARIOS
 from replay.stage import Stage, can_change_names
 
 SPEED = float(os.environ.get("STACKGATE_DOUBLE_SPEED", "4"))
+# What differs is played again at this speed before it counts: the recorded times are milliseconds, and a busy machine has hiccups.
+SLOWER = 2.0
 
 
 def test_every_recording_is_played() -> None:
@@ -33,10 +35,14 @@ def test_scenario(name: str, network: str) -> None:
     scenario = SCENARIOS[name]
     if scenario.names and not can_change_names():
         pytest.skip("root is needed for servers with an /etc/hosts of their own")
-    recorded = recording.load(name, network, canonical=scenario.canonical)
-    stage = Stage(recorded, network, 1.0 if real_mongod() else SPEED)
-    try:
-        differences = Player(recorded, scenario, stage).play()
-    finally:
-        stage.close()
-    assert not differences, "\n".join(differences)
+    differences: list[str] = []
+    for speed in (1.0,) * 2 if real_mongod() else (SPEED, SLOWER):
+        recorded = recording.load(name, network, canonical=scenario.canonical)
+        stage = Stage(recorded, network, speed)
+        try:
+            differences = Player(recorded, scenario, stage).play()
+        finally:
+            stage.close()
+        if not differences:
+            return
+    pytest.fail("\n".join(differences))

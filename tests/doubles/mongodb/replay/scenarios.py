@@ -138,7 +138,13 @@ SCENARIOS: Mapping[str, Scenario] = {
         {10: primary("a2"), 12: primary("a3"), 20: freeze("a1", "a2"), 28: thaw("a1", "a2")},
         ignored=HISTORY,
     ),
-    "05b-stepdown-success": Scenario(then(replica_set("b1", "b2", "b3"), sleep(12)), {12: primary("b2"), 21: exits("b2")}, ignored=HISTORY),
+    # The next primary is there within milliseconds: whether steps 3 and 4 see it is chance.
+    "05b-stepdown-success": Scenario(
+        then(replica_set("b1", "b2", "b3"), sleep(12)),
+        {12: primary("b2"), 21: exits("b2")},
+        ignored=HISTORY,
+        ignored_in={3: ("primary",), 4: tuple(f"members.{field}" for field in ("electionTime", "electionDate", "state", "stateStr"))},
+    ),
     "06a-kill-primary": Scenario(replica_set("f1", "f2", "f3"), {3: then(hold("f3"), kill("f1")), 20: start("f1")}, ignored=HISTORY),
     "06b-sigterm-primary": Scenario(second_primary, {1: sigterm("f2"), 9: exits("f2")}),
     "06c-majority-down": Scenario(
