@@ -52,9 +52,6 @@ with contextlib.suppress(ImportError):
         "ansible_collections.stackgate.k3s.plugins.plugin_utils.action",
     ):
         importlib.import_module(_module)
-# A stack without MongoDB needs no driver.
-with contextlib.suppress(ImportError):
-    importlib.import_module("pymongo")
 
 
 @dataclass

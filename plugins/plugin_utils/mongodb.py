@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,10 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.errors import Stackg
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb import client
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.client import Credentials, Members
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.desired import host_and_port
+
+# Ansible imports the actions that use this once, before it forks: the driver is loaded there, and only by playbooks that need it.
+with contextlib.suppress(ImportError):
+    importlib.import_module("pymongo")
 
 
 @dataclass

@@ -44,7 +44,6 @@ class Phase(StrEnum):
     RETIRED = "retired"
 
 
-NEXT = {Phase.ANNOUNCED: Phase.SWITCHED, Phase.SWITCHED: Phase.RETIRED, Phase.RETIRED: Phase.STEADY}
 NUMBER = {Phase.ANNOUNCED: 1, Phase.SWITCHED: 2, Phase.RETIRED: 3}
 MEANING = {
     Phase.ANNOUNCED: "every member learns to accept the new key",

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 TIMEOUT = 15.0
 INSTALL = "install it where ansible runs: pip install minio"
 # S3's and the administration's words for "there is none".
-NO_BUCKET = ("NoSuchBucket",)
 NO_LIFECYCLE = ("NoSuchLifecycleConfiguration",)
 NO_LOCK = ("ObjectLockConfigurationNotFoundError",)
 NO_USER = ("XMinioAdminNoSuchUser",)
