@@ -2,34 +2,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A conversation with one server, by pymongo, over a socket that somebody else makes: into a pod, or to an address.
 
-pymongo connects to addresses only. What it is given is a UNIX socket in a directory that nobody else may enter: a local port
-would let every user of this machine come to the server from 127.0.0.1, and so make use of its localhost exception.
+pymongo connects to addresses only; see tunnel.py for what it is given.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import select
-import socket
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
-
-# Gives a socket; the argument is seconds for connecting. Raises StackgateError or OSError.
-Dial = Callable[[float], socket.socket]
+from ansible_collections.stackgate.k3s.plugins.module_utils.tunnel import Dial, Tunnel
 
 # Seconds after which pymongo, waiting for a server to answer at all, is asked whether the way there is known to be closed.
 PATIENCE = 0.25
 # Seconds between two questions of pymongo's own: none in the life of a task.
 HEARTBEAT = 3600
-# Bytes carried at once.
-BLOCK = 65536
 # Fields whose value is a password: a server repeats a refused command in its message.
 SECRET_FIELDS = ("pwd",)
 
@@ -66,7 +56,7 @@ class Connection:
 
     def __init__(self, dial: Dial, where: str) -> None:
         self._where = where
-        self._tunnel = Tunnel(dial)
+        self._tunnel = Tunnel(dial, "mongodb.sock")
         self._client: Any = None
         self.closed = False
 
@@ -149,89 +139,6 @@ def _raise_refusal(client: Any) -> None:
     for server in client.topology_description.server_descriptions().values():
         if isinstance(server.error, (errors.OperationFailure, errors.NotPrimaryError)):
             raise server.error
-
-
-class Tunnel:
-    """A UNIX socket whose connections are carried on over sockets that `dial` makes.
-
-    address: of the socket. patience: seconds for connecting. trouble: why the way is closed, in a few words; empty while it is open.
-    """
-
-    def __init__(self, dial: Dial) -> None:
-        self._dial = dial
-        self._directory = tempfile.TemporaryDirectory(prefix="stackgate-")
-        self.address = os.path.join(self._directory.name, "mongodb.sock")
-        self.patience = 10.0
-        self.trouble = ""
-        self._carried: set[socket.socket] = set()
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(self.address)
-        self._listener.listen()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def cut(self) -> None:
-        """End what is under way: it took too long."""
-        self.trouble = self.trouble or "no answer in time"
-        for carried in tuple(self._carried):
-            with contextlib.suppress(OSError):
-                carried.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """End everything; may be called again."""
-        self.cut()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._directory.cleanup()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _address = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._carry, args=(near,), daemon=True).start()
-
-    def _carry(self, near: socket.socket) -> None:
-        """One connection, from its begin to its end. Never raises: it runs in a thread of its own."""
-        self._carried.add(near)
-        with near:
-            try:
-                with self._dial(self.patience) as far:
-                    if _join(near, far) is far:
-                        # The kubelet's words, when the port in the pod could not be reached (see portforward.PodSocket).
-                        said = str(getattr(far, "error", "")).strip()
-                        self.trouble = self.trouble or reason(EOFError("it closed the connection"), said)
-            except (StackgateError, OSError) as error:
-                self.trouble = self.trouble or reason(error)
-            finally:
-                self._carried.discard(near)
-
-
-def _join(near: socket.socket, far: socket.socket) -> socket.socket:
-    """Carry bytes both ways until one side ends. Returns the side that did."""
-    far.settimeout(None)
-    while True:
-        for sock, other in ((near, far), (far, near)):
-            if select.select([sock], [], [], 0)[0]:
-                block = sock.recv(BLOCK)
-                if not block:
-                    return sock
-                other.sendall(block)
-        select.select([near, far], [], [])
-
-
-def reason(error: Exception, said: str = "") -> str:
-    """Why a server could not be asked, in a few words. said: what the way to it had to say."""
-    if said:
-        return "connection refused, nothing listens on that port in the pod" if "refused" in said else said
-    if isinstance(error, StackgateError):
-        return error.seen
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, socket.gaierror):
-        return f"its name does not resolve here ({error.strerror or error})"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _without_secrets(text: str, body: Mapping[str, Any]) -> str:

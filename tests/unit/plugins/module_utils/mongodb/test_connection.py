@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
-from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.connection import CommandFailed, Connection, Unreachable, reason
+from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.connection import CommandFailed, Connection, Unreachable
+from ansible_collections.stackgate.k3s.plugins.module_utils.tunnel import reason
 
 
 def connection(canned: Any, **answers: Any) -> Connection:
