@@ -31,6 +31,9 @@ WIDE = frozenset(
 PATIENCE, GRACE = 20.0, 6.0
 # How long an answer took is compared from this many recorded seconds on: below, it is the machine that decides.
 LONG = 1.5
+# Commands that change nothing. What they tell of others comes by heartbeats, a moment earlier or later: they are sent again for as
+# long, in seconds of the server's clock, when they differ.
+ASKING, SETTLING = frozenset({"hello", "isMaster", "ismaster", "replSetGetStatus", "replSetGetConfig"}), 6.0
 # A step so soon after the clock's zero is the one that the zero is the time of.
 JUST = 0.05
 
@@ -109,16 +112,21 @@ class Player:
             thread.join()
         if len(commands) > 1:
             answers = _matched(commands, answers)
-        for command, (reply, took) in zip(commands, answers, strict=True):
-            self._compare(command, reply, took)
+        for command, document, (reply, took) in zip(commands, documents, answers, strict=True):
+            found = self._compare(command, reply, took)
+            ended = time.monotonic() + SETTLING / self._stage.speed
+            while found and _name(command) in ASKING and time.monotonic() < ended:
+                time.sleep(0.2 / self._stage.speed)
+                found = self._compare(command, self._scenario.send(self._stage, command, document), took)
+            self.differences += found
 
-    def _compare(self, command: Command, reply: Document | None, took: float) -> None:
-        name = next(iter(command.command))
+    def _compare(self, command: Command, reply: Document | None, took: float) -> list[str]:
+        name = _name(command)
         where = f"step {command.step} ({command.member} {name}, {command.note})"
         if command.reply is None or reply is None:
             if (command.reply is None) != (reply is None):
-                self.differences.append(f"{where}: answered {reply!r}, recorded {command.reply!r}")
-            return
+                return [f"{where}: answered {reply!r}, recorded {command.reply!r}"]
+            return []
         self._learn(command.reply, reply)
         ignored = (*self._scenario.ignored, *self._scenario.ignored_in.get(command.step, ()))
         exact = self._scenario.canonical
@@ -126,9 +134,10 @@ class Player:
         seen = compare.normalise(compare.without(reply, ignored), exact_types=exact)
         if name in WIDE and reply.get("ok") == 1 and command.reply.get("ok") == 1:
             expected, seen = compare.reduced(compare.without(command.reply, ignored), compare.without(reply, ignored))
-        self.differences += [f"{where}: {line}" for line in compare.differences(expected, seen)]
+        found = [f"{where}: {line}" for line in compare.differences(expected, seen)]
         if command.took >= LONG and not command.took * 0.4 - 1 <= took <= command.took * 1.7 + 4:
-            self.differences.append(f"{where}: took {took:.1f} s, recorded {command.took:.1f} s")
+            found.append(f"{where}: took {took:.1f} s, recorded {command.took:.1f} s")
+        return found
 
     def _adapted(self, command: Command) -> Document:
         """The command for this set: its own id in place of the recorded one, its own versions after a random jump."""
@@ -200,6 +209,10 @@ class Player:
         self.differences += [f"poll {poll.step}: {line}" for line in found if not any(part in line for part in self._scenario.unstable)]
         self._last_at = poll.at + poll.duration
         self._mark = time.monotonic() - self._last_at / stage.speed
+
+
+def _name(command: Command) -> str:
+    return next(iter(command.command))
 
 
 def _last(changes: Sequence[Change]) -> dict[tuple[str, str], Change]:
