@@ -15,7 +15,7 @@ import functools
 import json
 import multiprocessing.util
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -324,6 +324,32 @@ class Cluster:
         """
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
         return portforward.connect(self._api.configuration, self._headers(), path, port, timeout)
+
+    def execute(self, pod: str, namespace: str, container: str, command: Sequence[str], timeout: float = REQUEST_TIMEOUT) -> str:
+        """Run a command in a container, and return what it printed. Not for several threads at once.
+
+        timeout: seconds for all of it. Raises StackgateError when it cannot be run, fails, or takes too long.
+        """
+        from kubernetes.client import CoreV1Api
+        from kubernetes.client.exceptions import ApiException
+        from kubernetes.stream import stream
+
+        expected = f"`{command[0]}` runs in container {container} of pod {pod}"
+        call = CoreV1Api(self._api).connect_get_namespaced_pod_exec
+        options = {"container": container, "command": list(command), "stdout": True, "stderr": True}
+        try:
+            running = stream(call, pod, namespace, **options, _preload_content=False)
+        except ApiException as error:  # the server's words are at the end of what the websocket library says
+            raise StackgateError(expected, _status_body(str(error.reason).rpartition(" -+-+- ")[2])["message"]) from error
+        running.run_forever(timeout=timeout)
+        if running.is_open():
+            running.close()
+            raise StackgateError(expected, "it does not end", waited=timeout)
+        printed, complaint, ended = (str(running.read_channel(channel)) for channel in (1, 2, 3))
+        status = _status_body(ended or '{"message": "its container ended"}')
+        if status.get("status") != "Success":
+            raise StackgateError(expected, complaint.strip() or str(status.get("message")))
+        return printed
 
 
 @functools.cache
