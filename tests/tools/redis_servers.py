@@ -1,0 +1,327 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Redis servers and sentinels as processes of this machine, for tests.
+
+    with RedisSet(tmp_path, replicas=3, sentinels=3) as redis_set:
+        redis_set.start()
+        redis_set.wait()
+        redis_set.master().kill()
+
+Every process has a loopback address of its own and the usual port, as pods have. They are started plainly (`program=""`: the first
+member is the master, every user has all rights), or by redis-member, as in a pod. Leaving the context ends them all.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import os
+import random
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import redis
+from redis_programs import redis_server
+
+SERVER_PORT, SENTINEL_PORT = 6379, 26379
+USERS = ("admin", "app", "check", "exporter", "replication", "sentinel")
+PR_SET_PDEATHSIG = 1
+PATIENCE = 30.0  # seconds
+# Shorter than in a cluster, so that tests are quick; long enough for a busy machine.
+DOWN_AFTER_MS, FAILOVER_TIMEOUT_MS = 1000, 4000
+
+
+class RedisProcess:
+    """One server or sentinel (by its port), or the program that supervises it: in `program` mode kill() is the death of the pod."""
+
+    def __init__(self, owner: RedisSet, name: str, address: str, port: int) -> None:
+        self.owner, self.name, self.address, self.port = owner, name, address, port
+        self.directory = owner.directory / name
+        self.data = self.directory / "data"
+        self.run = self.directory / "run"
+        self._process: subprocess.Popen[bytes] | None = None
+        for path in (self.data, self.run):
+            path.mkdir(parents=True)
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started. Raises LookupError when none was."""
+        if self._process is None:
+            raise LookupError(f"{self.name} was never started")
+        return self._process.pid
+
+    @property
+    def server_pid(self) -> int:
+        """Of redis-server itself; 0 when redis-member does not run it."""
+        if not self.owner.program:
+            return self.pid
+        with contextlib.suppress(OSError):
+            tasks = list(Path(f"/proc/{self.pid}/task").iterdir())
+            children = [child for task in tasks for child in (task / "children").read_text().split()]
+            return int(children[0]) if children else 0
+        return 0
+
+    def start(self) -> None:
+        """Start it; does not wait."""
+        assert not self.running, f"{self.name} is running already"
+        command = self.owner.command_line(self)
+        # A process dies with the thread that started it, which only the main thread outlives.
+        die_with_us = _die_with_parent if threading.current_thread() is threading.main_thread() else None
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_us)
+
+    def kill(self) -> None:
+        """kill -9, frozen or not, of all its processes; what its run directory held is gone, as with a pod."""
+        server = self.server_pid if self.running else 0
+        if self.running:
+            os.kill(self.pid, signal.SIGKILL)
+            self._process and self._process.wait()
+        if self.owner.program:
+            if server:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(server, signal.SIGKILL)
+                self.owner.until(lambda: not Path(f"/proc/{server}").exists(), f"{self.name}'s server ends")
+            shutil.rmtree(self.run)
+            self.run.mkdir()
+
+    def kill_server(self) -> None:
+        """kill -9 of redis-server alone."""
+        os.kill(self.server_pid, signal.SIGKILL)
+
+    def terminate(self, timeout: float = PATIENCE) -> int:
+        """SIGTERM; the exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(timeout)
+
+    def freeze(self) -> None:
+        """SIGSTOP of the server: connections stay, nothing answers."""
+        os.kill(self.server_pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.server_pid, signal.SIGCONT)
+
+    def wipe(self) -> None:
+        """Empty the volume of a process that does not run."""
+        assert not self.running, f"{self.name} is running"
+        shutil.rmtree(self.data)
+        self.data.mkdir()
+
+    def client(self, user: str = "admin", **options: Any) -> redis.Redis:
+        """A client of this process alone, texts decoded. The caller closes it."""
+        defaults = {"socket_timeout": 2, "socket_connect_timeout": 2, "decode_responses": True, "retry": None}
+        return redis.Redis(self.address, self.port, username=user, password=self.owner.password(user), **{**defaults, **options})
+
+    def ask(self, *words: str | int) -> Any:
+        """One command over a connection of its own. Raises redis.RedisError."""
+        with self.client() as client:
+            return client.execute_command(*words)
+
+    def info(self, section: str = "replication") -> dict[str, Any]:
+        """INFO; empty when nobody answers."""
+        with contextlib.suppress(redis.RedisError), self.client() as client:
+            found: dict[str, Any] = client.info(section)
+            return found
+        return {}
+
+    def log(self) -> str:
+        """The end of what it said."""
+        return (self.directory / "log").read_text(errors="replace")[-6000:]
+
+
+class RedisSet:
+    """Members and sentinels that belong together. program: the path of redis-member, empty for none."""
+
+    def __init__(
+        self,
+        directory: Path,
+        replicas: int = 3,
+        sentinels: int = 3,
+        *,
+        program: str = "",
+        master_name: str = "redis",
+        settings: Sequence[str] = (),
+        options: Sequence[str] = (),
+    ) -> None:
+        """settings: further lines of redis.conf. options: further flags of redis-member server."""
+        self.directory, self.program, self.master_name = directory, program, master_name
+        self.settings, self.options = list(settings), list(options)
+        self.network = free_network()
+        self.users = directory / "users"
+        self.users.mkdir(parents=True)
+        for user in USERS:
+            (self.users / user).write_text(secrets.token_hex(16), encoding="utf-8")
+        self.members: list[RedisProcess] = []
+        self.sentinels: list[RedisProcess] = []
+        for _number in range(replicas):
+            self.add_member()
+        for _number in range(sentinels):
+            self.add_sentinel()
+        (directory / "redis.conf").write_text("\n".join((*self.common_settings(), "")), encoding="utf-8")
+        atexit.register(self.close)
+
+    def __enter__(self) -> RedisSet:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def add_member(self) -> RedisProcess:
+        """One more server, not started; the plain ones replicate from the first."""
+        number = len(self.members)
+        self.members.append(RedisProcess(self, f"redis-{number}", f"{self.network}.{number + 1}", SERVER_PORT))
+        return self.members[-1]
+
+    def add_sentinel(self) -> RedisProcess:
+        """One more sentinel, not started."""
+        number = len(self.sentinels)
+        self.sentinels.append(RedisProcess(self, f"redis-sentinel-{number}", f"{self.network}.{number + 101}", SENTINEL_PORT))
+        return self.sentinels[-1]
+
+    @property
+    def everyone(self) -> list[RedisProcess]:
+        return [*self.members, *self.sentinels]
+
+    @property
+    def quorum(self) -> int:
+        return len(self.sentinels) // 2 + 1
+
+    def password(self, user: str) -> str:
+        return (self.users / user).read_text(encoding="utf-8")
+
+    def start(self, *processes: RedisProcess) -> None:
+        """Start these, or all that do not run. Does not wait."""
+        for process in processes or [process for process in self.everyone if not process.running]:
+            process.start()
+
+    def master(self) -> RedisProcess:
+        """The one running member that says master and has the sentinels' majority, if there are any. Raises LookupError."""
+        masters = [member for member in self.members if member.running and member.info().get("role") == "master"]
+        if self.sentinels:
+            views = [self.view(sentinel) for sentinel in self.sentinels]
+            masters = [member for member in masters if views.count(member.address) >= self.quorum]
+        if len(masters) != 1:
+            raise LookupError(f"{len(masters)} masters")
+        return masters[0]
+
+    def replicas(self) -> list[RedisProcess]:
+        """The running members that are not the master."""
+        master = self.master()
+        return [member for member in self.members if member is not master and member.running]
+
+    def view(self, sentinel: RedisProcess) -> str:
+        """The address of the master that a sentinel names; empty when it does not answer."""
+        with contextlib.suppress(redis.RedisError):
+            found = sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.master_name)
+            return str(found[0]) if found else ""
+        return ""
+
+    def sentinel_master(self, sentinel: RedisProcess) -> dict[str, str]:
+        """What a sentinel says of the master; empty when it does not answer."""
+        with contextlib.suppress(redis.RedisError):
+            words = sentinel.ask("SENTINEL", "MASTER", self.master_name)
+            return dict(zip(words[::2], words[1::2], strict=True))
+        return {}
+
+    def whole(self) -> bool:
+        """One master, all running members its replicas with links up, all running sentinels of one mind and knowing each other."""
+        try:
+            master = self.master()
+        except LookupError:
+            return False
+        links = [member.info() for member in self.members if member.running and member is not master]
+        if any(link.get("master_link_status") != "up" or link.get("master_host") != master.address for link in links):
+            return False
+        views = [self.sentinel_master(sentinel) for sentinel in self.sentinels if sentinel.running]
+        wanted = (master.address, str(len(self.sentinels) - 1), str(len(self.members) - 1), "master")
+        return all(tuple(view.get(key) for key in ("ip", "num-other-sentinels", "num-slaves", "flags")) == wanted for view in views)
+
+    def wait(self, timeout: float = PATIENCE) -> RedisProcess:
+        """The master, as soon as the set is whole. Raises TimeoutError after timeout seconds."""
+        self.until(self.whole, "the set is whole", timeout)
+        return self.master()
+
+    def until(self, holds: Callable[[], object], what: str, timeout: float = PATIENCE) -> None:
+        """Wait until something holds. Raises TimeoutError with the logs after timeout seconds."""
+        deadline = time.monotonic() + timeout
+        while not holds():
+            if time.monotonic() > deadline:
+                logs = "\n".join(
+                    f"--- {process.name}\n{process.log()}" for process in self.everyone if (process.directory / "log").exists()
+                )
+                raise TimeoutError(f"not within {timeout} s: {what}\n{logs}")
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """End every process."""
+        atexit.unregister(self.close)
+        for process in self.everyone:
+            if process.running:
+                process.kill()
+
+    def common_settings(self) -> list[str]:
+        """What the configuration of a deployment says."""
+        return [
+            "appendonly yes", 'save ""', "min-replicas-to-write 1", "min-replicas-max-lag 5", "repl-diskless-sync-delay 0",
+            "repl-ping-replica-period 1", *self.settings,
+        ]  # fmt: skip
+
+    def command_line(self, process: RedisProcess) -> list[str]:
+        sentinel = process in self.sentinels
+        if not self.program:
+            path = process.data / ("sentinel.conf" if sentinel else "redis.conf")
+            if not path.exists():  # what the server itself wrote there stays
+                path.write_text("\n".join((*(self._plain_sentinel(process) if sentinel else self._plain_server(process)), "")))
+            return [redis_server(), str(path), *(["--sentinel"] if sentinel else [])]
+        names = {"-members": self.members, "-sentinels": self.sentinels}
+        flags = [word for flag, those in names.items() if those for word in (flag, ",".join(f"{one.name}={one.address}" for one in those))]
+        flags += ["-name", process.name, "-master", self.master_name, "-users", str(self.users), "-data", str(process.data)]
+        flags += ["-run", str(process.run), "-bind", process.address, "-program", redis_server()]
+        if sentinel:
+            timing = ["-down-after", f"{DOWN_AFTER_MS}ms", "-failover-timeout", f"{FAILOVER_TIMEOUT_MS}ms"]
+            return [self.program, "sentinel", "-namespace", "tests", *timing, *flags]
+        return [self.program, "server", "-config", str(self.directory / "redis.conf"), *flags, *self.options]
+
+    def _plain_users(self) -> list[str]:
+        return ["user default off", *(f"user {user} on >{self.password(user)} ~* &* +@all" for user in USERS)]
+
+    def _plain_server(self, process: RedisProcess) -> list[str]:
+        first = self.members[0]
+        lines = [f"bind {process.address}", f"port {process.port}", f"dir {process.data}", "masteruser replication"]
+        lines += [f"masterauth {self.password('replication')}", f"replica-announce-ip {process.address}", *self.common_settings()]
+        return [*lines, *self._plain_users(), *([] if process is first else [f"replicaof {first.address} {first.port}"])]
+
+    def _plain_sentinel(self, process: RedisProcess) -> list[str]:
+        name, first = self.master_name, self.members[0]
+        lines = [f"bind {process.address}", f"port {process.port}", f"dir {process.run}", f"sentinel announce-ip {process.address}"]
+        lines += [f"sentinel monitor {name} {first.address} {first.port} {self.quorum}"]
+        lines += [f"sentinel down-after-milliseconds {name} {DOWN_AFTER_MS}", f"sentinel failover-timeout {name} {FAILOVER_TIMEOUT_MS}"]
+        lines += [f"sentinel auth-user {name} sentinel", f"sentinel auth-pass {name} {self.password('sentinel')}"]
+        return [*lines, "sentinel sentinel-user sentinel", f"sentinel sentinel-pass {self.password('sentinel')}", *self._plain_users()]
+
+
+def free_network() -> str:
+    """The first three numbers of a loopback network that no other test uses at the usual ports."""
+    while True:
+        network = f"127.{random.randint(64, 191)}.{random.randint(0, 255)}"
+        with contextlib.suppress(OSError), socket.create_server((f"{network}.1", SERVER_PORT)):
+            return network
+
+
+def _die_with_parent() -> None:
+    """Between fork and exec: SIGKILL for the process when the test's dies, however it dies."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
