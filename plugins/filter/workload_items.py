@@ -31,6 +31,10 @@ options:
     description: Checksums of Secrets by name. A changed one gives new pods.
     type: dict
     default: {}
+  addresses:
+    description: Addresses of the Services that items are clients of, by name, for the hosts files of their pods.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -56,11 +60,15 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.roles import workloa
 
 
 def workload_items(
-    items: Sequence[Mapping[str, Any]], instance: str, defaults: Mapping[str, Any] | None = None, checksums: Mapping[str, str] | None = None
+    items: Sequence[Mapping[str, Any]],
+    instance: str,
+    defaults: Mapping[str, Any] | None = None,
+    checksums: Mapping[str, str] | None = None,
+    addresses: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """See DOCUMENTATION."""
     try:
-        return workload.expand(items, instance, defaults or {}, checksums or {})
+        return workload.expand(items, instance, defaults or {}, checksums or {}, addresses or {})
     except StackgateError as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -25,6 +25,7 @@ REGISTERED: dict[str, Any] = {
     "__postgresql_secret": {"checksum": "0" * 64},
     "__redis_secret": {"checksum": "0" * 64},
     "__workload_secrets": {"checksums": {}},
+    "__workload_services": {"addresses": {"postgresql": "10.43.0.20", "redis": "10.43.0.21"}},
     "__ingress_api": {"served": [MIDDLEWARE]},
 }
 CLUSTER_KINDS = {"Namespace", "PersistentVolume", "ClusterRole", "ClusterRoleBinding", "IngressClass", "StorageClass"}

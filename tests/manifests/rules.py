@@ -15,6 +15,8 @@ Rule = Callable[["Stack"], Iterator[str]]
 
 TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
 LASTING = ("Deployment", "StatefulSet")
+# Settings of the pod's own network, which `restricted` allows since 1.29.
+OWN_SYSCTLS = {f"net.ipv4.tcp_keepalive_{what}" for what in ("time", "intvl", "probes")}
 RESTRICTED_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 SECRET_WORD = re.compile(r"PASSWORD|SECRET|TOKEN|PRIVATE|CREDENTIAL|API_?KEY", re.IGNORECASE)
 # Sets that their role's bootstrap restarts, in the order that the store needs: the StatefulSet itself leaves old pods alone.
@@ -115,7 +117,9 @@ def restricted(stack: Stack) -> Iterator[str]:
             yield f"{pod.name}: runAsNonRoot true, runAsUser and runAsGroup 10000 or above expected, seen {context}"
         if context.get("seccompProfile") != {"type": "RuntimeDefault"}:
             yield f"{pod.name}: seccompProfile RuntimeDefault expected"
-        if "sysctls" in context or any(pod.spec.get(name) for name in ("hostNetwork", "hostPID", "hostIPC")):
+        if {one["name"] for one in context.get("sysctls", [])} - OWN_SYSCTLS or any(
+            pod.spec.get(name) for name in ("hostNetwork", "hostPID", "hostIPC")
+        ):
             yield f"{pod.name}: shares something with its node"
         for volume in pod.volumes.values():
             kinds = set(volume) - {"name", "claimTemplate"}

@@ -221,5 +221,34 @@ def test_middlewares_need_their_kind(rendered: dict[str, dict[str, Any]]) -> Non
     )
     namespace = app["metadata"]["namespace"]
     assert app["metadata"]["annotations"]["traefik.ingress.kubernetes.io/router.middlewares"] == (
-        f"{namespace}-secure@kubernetescrd,{namespace}-to-https@kubernetescrd"
+        f"{namespace}-secure@kubernetescrd,{namespace}-to-https@kubernetescrd,{namespace}-stackgate-retry@kubernetescrd"
     )
+
+
+def test_pods_without_state_leave_a_lost_node(stacks: dict[str, Stack]) -> None:
+    for item in stacks["wesago"].of("Deployment"):
+        tolerations = item["spec"]["template"]["spec"]["tolerations"]
+        assert {one["key"].rpartition("/")[2]: one["tolerationSeconds"] for one in tolerations} == {"not-ready": 30, "unreachable": 30}
+
+
+def test_clients_of_stores_ask_no_name_server(stacks: dict[str, Stack]) -> None:
+    web = stacks["wesago"].named("Deployment", "web")
+    assert web is not None
+    assert {name for one in web["spec"]["template"]["spec"]["hostAliases"] for name in one["hostnames"]} == {"postgresql", "redis"}
+
+
+def test_the_ingress_controller_gives_up_a_dead_address(stacks: dict[str, Stack]) -> None:
+    """What the Services and Ingresses name is there, and has Traefik keep no connection."""
+    wesago = stacks["wesago"]
+    transport = wesago.named("ServersTransport", "stackgate")
+    assert transport is not None
+    assert transport["spec"] == {"maxIdleConnsPerHost": -1, "forwardingTimeouts": {"dialTimeout": "300ms"}}
+    namespace = transport["metadata"]["namespace"]
+    for service in ("nginx", "website"):
+        found = wesago.named("Service", service)
+        assert found is not None
+        name = found["metadata"]["annotations"]["traefik.ingress.kubernetes.io/service.serverstransport"]
+        assert name == f"{namespace}-stackgate@kubernetescrd"
+    assert wesago.named("Middleware", "stackgate-retry") is not None
+    for ingress in wesago.of("Ingress"):
+        assert "-stackgate-retry@kubernetescrd" in ingress["metadata"]["annotations"]["traefik.ingress.kubernetes.io/router.middlewares"]

@@ -81,12 +81,17 @@ DEFAULTS: dict[str, Any] = {
 
 
 def expand(
-    items: Sequence[Mapping[str, Any]], instance: str, defaults: Mapping[str, Any], checksums: Mapping[str, str]
+    items: Sequence[Mapping[str, Any]],
+    instance: str,
+    defaults: Mapping[str, Any],
+    checksums: Mapping[str, str],
+    addresses: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """All enabled items, complete.
 
     defaults:  what the role's own variables add to DEFAULTS (user, group, resources, image).
     checksums: of the Secrets that items refer to, by name; a changed one gives new pods.
+    addresses: of the Services that items are clients of, by name; they go into the pods' hosts files.
     Raises StackgateError that names every item that is wrong.
     """
     wrong: list[str] = []
@@ -102,7 +107,7 @@ def expand(
         seen.add(name)
         wrong.extend(f"{name}: {complaint}" for complaint in complaints)
         if not complaints:
-            done.append(_complete(item, instance, defaults, checksums))
+            done.append(_complete(item, instance, defaults, checksums, addresses or {}))
     if wrong:
         raise StackgateError(
             "each item of workload_items can be built", "; ".join(wrong), "see roles/workload/README.md for the keys of an item"
@@ -120,6 +125,12 @@ def secret_names(items: Iterable[Mapping[str, Any]]) -> list[str]:
             names.update(str(reference["secret"]) for reference in (part.get("secret_env") or {}).values() if "secret" in reference)
             names.update(str(files["secret"]) for files in part.get("secret_files") or [] if "secret" in files)
     return sorted(names)
+
+
+def service_names(items: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The Services of other components that enabled items are clients of, sorted. Those of items are made along with their clients."""
+    enabled = [item for item in items if item.get("enabled", True)]
+    return sorted({str(name) for item in enabled for name in item.get("clients_of") or []} - {str(item.get("name")) for item in enabled})
 
 
 def gate(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -170,7 +181,9 @@ def _complaints(item: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterabl
             yield f"ports.{port.get('name')}: expected 1024 or above, because the process is not root, seen {port['port']}"
 
 
-def _complete(item: Mapping[str, Any], instance: str, defaults: Mapping[str, Any], checksums: Mapping[str, str]) -> dict[str, Any]:
+def _complete(
+    item: Mapping[str, Any], instance: str, defaults: Mapping[str, Any], checksums: Mapping[str, str], addresses: Mapping[str, str]
+) -> dict[str, Any]:
     """One item with everything that the template reads."""
     merged: dict[str, Any] = {**DEFAULTS, **defaults, **{k: v for k, v in item.items() if v is not None}}
     merged["resources"] = _resources(defaults.get("resources"), item.get("resources"))
@@ -199,6 +212,9 @@ def _complete(item: Mapping[str, Any], instance: str, defaults: Mapping[str, Any
     if kind == "Job":
         made_of = {key: value for key, value in merged.items() if key not in ("checksum", "gate", "object")}
         merged["object"] = f"{name}-{_hash([made_of, _template_digest()])[:8]}"
+    # A Job's pod cannot be changed, and is tried again: it asks the name server.
+    known = [service for service in merged["clients_of"] if service in addresses and kind != "Job"]
+    merged["host_aliases"] = [{"ip": addresses[service], "hostnames": [service]} for service in known]
     return merged
 
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checksums of Secrets, and the two readers."""
+"""Checksums of Secrets, and the three readers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.stackgate.k3s.plugins.action import api_info, secret_info
+from ansible_collections.stackgate.k3s.plugins.action import api_info, secret_info, service_info
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import ApiError
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.roles.secrets import checksum
@@ -42,6 +42,14 @@ def test_secret_info_tells_no_value():
 
 def test_secret_info_of_nothing_needs_no_cluster():
     assert action(secret_info, None).execute({"names": [], "namespace": "shop"}, {})["checksums"] == {}
+
+
+def test_service_info_tells_the_addresses_that_there_are():
+    services = {"redis": {"spec": {"clusterIP": "10.43.0.5"}}, "members": {"spec": {"clusterIP": "None"}}, "outside": {"spec": {}}}
+    cluster = SimpleNamespace(get=lambda _api, _kind, name, _namespace: services.get(name))
+    result = action(service_info, cluster).execute({"names": [*services, "none"], "namespace": "shop"}, {})
+    assert result == {"changed": False, "addresses": {"redis": "10.43.0.5"}}
+    assert action(service_info, None).execute({"names": [], "namespace": "shop"}, {})["addresses"] == {}
 
 
 class Discovery:

@@ -244,3 +244,22 @@ def test_the_wait_does_not_end_before():
     with pytest.raises(subprocess.TimeoutExpired) as caught:
         subprocess.run(["bash", "-c", workload.WAIT, "wait", f"127.0.0.1:{port}"], capture_output=True, timeout=2, check=False)
     assert f"waiting for 127.0.0.1:{port}".encode() in caught.value.output
+
+
+ADDRESSES = {"redis": "10.43.0.5", "postgresql": "10.43.0.6"}
+
+
+def test_the_addresses_of_stores_go_into_the_hosts_file():
+    item = {"name": "worker", "probes": LIVE, "clients_of": ["redis", "elsewhere"]}
+    assert expand([item], "shop", DEFAULTS, {}, ADDRESSES)[0]["host_aliases"] == [{"ip": "10.43.0.5", "hostnames": ["redis"]}]
+    assert expand([item], "shop", DEFAULTS, {})[0]["host_aliases"] == []
+
+
+def test_a_job_stays_the_same_whatever_the_addresses_are():
+    item = {"name": "migrate", "kind": "Job", "clients_of": ["redis"]}
+    assert expand([item], "shop", DEFAULTS, {}, ADDRESSES) == expand([item], "shop", DEFAULTS, {})
+
+
+def test_services_of_items_are_not_asked_for():
+    items = [{"name": "worker", "clients_of": ["web", "redis"]}, WEB, {"name": "off", "enabled": False, "clients_of": ["other"]}]
+    assert workload.service_names(items) == ["redis"]
