@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An application of MongoDB in a pod, which keeps a ledger of what was acknowledged."""
+"""An application of a store in a pod, which keeps a ledger of what was acknowledged."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from instance import CACHE, PROJECT, Instance
 
-PROGRAM = PROJECT / "tests/acceptance/mongodb/ledger.py"
+MONGODB = PROJECT / "tests/acceptance/mongodb/ledger.py"
 
 
 @dataclass
 class Client:
-    """The pod that runs ledger.py."""
+    """The pod that runs a program, ledger.py of a store: each of its commands prints JSON."""
 
     instance: Instance
+    program: Path = MONGODB
 
     def _command(self, *words: str) -> list[str]:
         kubectl = [str(CACHE / "bin/kubectl"), f"--kubeconfig={self.instance.kubeconfig}", "-n", self.instance.namespace]
@@ -28,7 +30,7 @@ class Client:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Begin a command of ledger.py; finish() gives its result."""
-        with PROGRAM.open() as program:
+        with self.program.open() as program:
             return subprocess.Popen(self._command(*words), stdin=program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def finish(self, process: subprocess.Popen[str], timeout: float = 120.0) -> Any:
