@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -14,10 +15,11 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.tunnel import Dial, 
 
 # What libpq looks for in the directory that it is given as host.
 SOCKET = ".s.PGSQL.5432"
-# Seconds for one statement: a lock that somebody holds for long is not waited for.
-STATEMENT_TIMEOUT = 60
-# No statement goes to the server's log, where this user may say so.
-SILENT = "-c log_statement=none -c log_min_duration_statement=-1 -c log_min_error_statement=panic -c client_min_messages=warning"
+# A lock that somebody holds for longer than a minute is not waited for. No statement goes to the server's log, where this user may say so.
+SILENT = (
+    "-c log_statement=none -c log_min_duration_statement=-1 -c log_min_error_statement=panic"
+    " -c client_min_messages=warning -c lock_timeout=60s"
+)
 
 
 class Failed(StackgateError):
@@ -36,12 +38,11 @@ class Session:
     where: what errors call the server. silent: what is sent is kept out of the server's log, which only a superuser may ask for.
     """
 
-    def __init__(
-        self, dial: Dial, where: str, username: str, password: str, database: str, timeout: float, silent: bool = True, settings: str = ""
-    ) -> None:
+    def __init__(self, dial: Dial, where: str, username: str, password: str, database: str, timeout: float, silent: bool = True) -> None:
         self._dial, self._where, self._timeout = dial, where, timeout
-        self._login = {"user": username, "password": password, "dbname": database}
-        self._options = " ".join(filter(None, (SILENT if silent else "", settings)))
+        self._login: dict[str, Any] = {"user": username, "password": password, "dbname": database}
+        if silent:
+            self._login["options"] = SILENT
         self._tunnel: Tunnel | None = None
         self._connection: Any = None
 
@@ -61,7 +62,6 @@ class Session:
                 # Through a pooler that hands sessions from one client to the next, nothing may be prepared.
                 prepare_threshold=None,
                 **self._login,
-                **({"options": self._options} if self._options else {}),
             )
         except psycopg.Error as error:
             tunnel.close()
@@ -106,6 +106,4 @@ def _cut(error: Exception) -> bool:
 
 def _plain(error: Exception) -> Exception:
     """libpq begins with the socket's path, which means nothing to anybody."""
-    text = str(error)
-    marker = "failed: "
-    return Exception(text.partition(marker)[2].strip()) if marker in text else error
+    return Exception(re.sub(r'^(connection failed: )?connection to server on socket "[^"]*" failed: ', "", str(error)))

@@ -1,0 +1,24 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action stackgate.k3s.patroni_cluster_info; documented in plugins/modules/patroni_cluster_info.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.stackgate.k3s.plugins.module_utils.patroni import observe, report
+from ansible_collections.stackgate.k3s.plugins.plugin_utils import patroni
+from ansible_collections.stackgate.k3s.plugins.plugin_utils.action import StackgateAction
+
+
+class ActionModule(StackgateAction):
+    """See DOCUMENTATION."""
+
+    name = "patroni_cluster_info"
+
+    def execute(self, options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Ask everybody once."""
+        members = patroni.access(options, self.cluster)
+        found = observe.observe(members)
+        configuration = observe.configuration(members, found) if found.initialised else None
+        return {"changed": False, **report.cluster_data(found, configuration)}

@@ -1,0 +1,230 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Brings a cluster to what is wanted: a leader that stays, Patroni's dynamic configuration, roles, databases and extensions.
+
+Every round begins with a look at all members. Nothing is remembered from one to the next but what they say themselves, so it makes no
+difference whether the same run goes on or another one begins after this one was killed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
+from ansible_collections.stackgate.k3s.plugins.module_utils.patroni import catalogue, health, observe, settings, slots, switchover
+from ansible_collections.stackgate.k3s.plugins.module_utils.patroni.catalogue import Catalogue, Change, Review
+from ansible_collections.stackgate.k3s.plugins.module_utils.patroni.client import Member, Members, Refused
+from ansible_collections.stackgate.k3s.plugins.module_utils.patroni.desired import Desired
+from ansible_collections.stackgate.k3s.plugins.module_utils.patroni.observation import Observation
+from ansible_collections.stackgate.k3s.plugins.module_utils.patroni.sql import Failed
+
+# Seconds between two looks while something is waited for.
+POLL = 0.5
+# Seconds of silence before the first line about it, and between two.
+SAY_FIRST, SAY_EVERY = 2.0, 10.0
+# What a server answers that is no leader any more, or is not one yet: another look is taken (SQLSTATE; empty: the connection ended).
+PASSING_STATES = frozenset({"", "25006", "57P01", "57P02", "57P03", "08006", "08003"})
+# Somebody else has written the dynamic configuration meanwhile, or Patroni could not reach the store of truth for a moment.
+PASSING_STATUS = frozenset({409, 502, 503})
+ALL, SHRINK, GROW = "all", "shrink", "grow"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for. configuration: of the dynamic one, what is named. timeout: seconds for everything.
+
+    phase: `shrink` only moves the leader off members that are to go, and does nothing when there are none.
+    """
+
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    desired: Desired = field(default_factory=Desired)
+    timeout: float = 180.0
+    phase: str = ALL
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a plan, and what it changes: before and after, for a difference; None when there is none to show."""
+
+    kind: str
+    sentence: str
+    before: Any = None
+    after: Any = None
+
+
+@dataclass
+class Outcome:
+    """plan: as predicted; performed: what was done; observation: at the end."""
+
+    observation: Observation
+    plan: list[Entry] = field(default_factory=list)
+    performed: list[Entry] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    configuration: Mapping[str, Any] | None = None
+
+
+class Execution:
+    """One run. say: takes lines for people."""
+
+    def __init__(
+        self,
+        members: Members,
+        request: Request,
+        say: Callable[[str], None] = lambda line: None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._members, self._request, self._say, self._sleep = members, request, say, sleep
+        self._begun = self._said = time.monotonic()
+        self.outcome = Outcome(Observation(members.scope, ()))
+
+    def predict(self) -> Outcome:
+        """What a run would do, as far as it can be told now. Changes nothing. A cluster without a leader is taken for an empty one."""
+        found = self.outcome.observation = observe.observe(self._members)
+        if self._request.phase == SHRINK:
+            self.outcome.plan = [self._move(found)] if self._must_move(found) else []
+            return self.outcome
+        configuration = observe.configuration(self._members, found) if found.initialised else None
+        self._plan_configuration(configuration)
+        if found.leader is None:
+            review = catalogue.review(self._request.desired, Catalogue())
+        else:
+            leader = self._members[found.leader.name]
+            review = self._review(leader)
+            self.outcome.plan += [_slot_entry(name) for name in self._leftovers(leader, found)]
+        self._plan_changes(review)
+        return self.outcome
+
+    def run(self) -> Outcome:
+        """Do it. Raises StackgateError: refused, or not done in time; `outcome` then has what was done until then."""
+        if self._request.phase == SHRINK:
+            return self._shrink()
+        planned = False
+        while True:
+            found = self._wait_for_leader()
+            try:
+                configuration = observe.configuration(self._members, found)
+                leader = self._members[found.holder]
+                review = self._review(leader)
+                leftovers = self._leftovers(leader, found)
+                if not planned:
+                    self._plan_configuration(configuration)
+                    self._plan_changes(review)
+                    self.outcome.plan += [_slot_entry(name) for name in leftovers]
+                    planned = True
+                self._configure(leader, configuration or {})
+                catalogue.apply(leader, review.changes, self._changed)
+                for name in leftovers:
+                    self._say(_slot_entry(name).sentence)
+                if leftovers:
+                    slots.let_go(self._members, leader, leftovers, self._left())
+                    self.outcome.performed += [_slot_entry(name) for name in leftovers]
+                self.outcome.observation = found
+                return self.outcome
+            except (Failed, Refused) as error:
+                if not _passes(error) or self._left() <= 0:
+                    raise
+                self._pause(f"{error.expected}: {error.seen}")
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _shrink(self) -> Outcome:
+        found = self.outcome.observation = observe.observe(self._members)
+        if not self._must_move(found):
+            return self.outcome
+        entry = self._move(found)
+        self.outcome.plan = [entry]
+        heir = switchover.candidate_of(found, self._leaving(found))
+        what = switchover.switchover(self._members, heir, self._request.timeout, self._say)
+        self.outcome.performed = [Entry(entry.kind, f"{what.old} hands over to {what.new}")]
+        self.outcome.observation = observe.observe(self._members)
+        return self.outcome
+
+    def _must_move(self, found: Observation) -> bool:
+        return found.holder in self._leaving(found)
+
+    def _leaving(self, found: Observation) -> frozenset[str]:
+        """Members of the store of truth that are not wanted."""
+        return frozenset(entry.name for entry in found.listed or () if entry.name not in self._members)
+
+    def _move(self, found: Observation) -> Entry:
+        heir = switchover.candidate_of(found, self._leaving(found))
+        return Entry("switchover", f"{found.holder}, which is to go, hands over to {heir or 'another member'}")
+
+    def _wait_for_leader(self) -> Observation:
+        while True:
+            found = self.outcome.observation = observe.observe(self._members)
+            verdict = health.judge(found, health.Bounds(), self._members.names)
+            if found.leader is not None:
+                return found
+            if verdict.fatal:
+                raise StackgateError(verdict.expected, verdict.seen, verdict.hint, self._waited())
+            self._pause(f"waits for a leader: {health.states(found)}")
+
+    def _pause(self, what: str) -> None:
+        """A moment, with a line about it now and then. Raises StackgateError when the time is over."""
+        if self._left() <= 0:
+            raise StackgateError(
+                "the cluster has a leader that takes writes", what.removeprefix("waits for a leader: "), waited=self._waited()
+            )
+        now = time.monotonic()
+        if now - self._said >= (SAY_FIRST if self._said == self._begun else SAY_EVERY):
+            self._said = now
+            self._say(f"{self._waited():.0f} s of {self._request.timeout:.0f} s: {what}")
+        self._sleep(POLL)
+
+    def _review(self, leader: Member) -> Review:
+        if not self._request.desired:
+            return Review()
+        return catalogue.review(self._request.desired, catalogue.read(leader, self._request.desired))
+
+    def _leftovers(self, leader: Member, found: Observation) -> list[str]:
+        """Replication slots of members that have gone: they keep WAL for nobody."""
+        there = {entry.name for entry in found.listed or ()}
+        return slots.leftovers(leader, {*self._members.names, *there})
+
+    def _plan_configuration(self, there: Mapping[str, Any] | None) -> None:
+        self.outcome.configuration = there
+        self.outcome.plan += self._configuration_entries(there or {})
+
+    def _configuration_entries(self, there: Mapping[str, Any]) -> list[Entry]:
+        patch = settings.difference(self._request.configuration, there)
+        if not patch:
+            return []
+        return [Entry("configuration", f"set {'; '.join(settings.words(patch, there))}", dict(there), settings.patched(there, patch))]
+
+    def _configure(self, leader: Member, there: Mapping[str, Any]) -> None:
+        for entry in self._configuration_entries(there):
+            self._say(entry.sentence)
+            leader.send("PATCH", "/config", settings.difference(self._request.configuration, there), self._members.timeout)
+            self.outcome.performed.append(entry)
+            self.outcome.configuration = entry.after
+
+    def _plan_changes(self, review: Review) -> None:
+        self.outcome.plan += [_change_entry(change) for change in review.changes]
+        self.outcome.warnings = list(review.warnings)
+
+    def _changed(self, change: Change) -> None:
+        self._say(change.sentence)
+        self.outcome.performed.append(_change_entry(change))
+
+    def _waited(self) -> float:
+        return time.monotonic() - self._begun
+
+    def _left(self) -> float:
+        return self._request.timeout - self._waited()
+
+
+def _change_entry(change: Change) -> Entry:
+    return Entry("catalogue", change.sentence, "", f"{change.sentence}\n")
+
+
+def _slot_entry(name: str) -> Entry:
+    return Entry("slot", f"let go of the replication slot {name} of a member that has gone")
+
+
+def _passes(error: Failed | Refused) -> bool:
+    """Whether another look may find it healed: the leader has changed, or is about to."""
+    return error.status in PASSING_STATUS if isinstance(error, Refused) else error.state in PASSING_STATES
