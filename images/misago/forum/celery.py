@@ -8,12 +8,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from celery import Celery, bootsteps
+from celery import Celery, Task, bootsteps
+from django.db.utils import InterfaceError, OperationalError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "forum.settings")
 
 ALIVE = Path("/tmp/worker.alive")  # noqa: S108 - the pod's own /tmp, see __main__.alive
 TOUCH_EVERY = 5.0  # seconds
+RETRY_AFTER = 5  # seconds
+RETRIES = 120  # ten minutes without a database
 
 
 class SignOfLife(bootsteps.StartStopStep):
@@ -38,7 +41,20 @@ class SignOfLife(bootsteps.StartStopStep):
             self.timer = None
 
 
-app = Celery("forum")
+class PatientTask(Task):
+    """A task that is done again while the database is away, whatever else it asks to be done again for."""
+
+    abstract = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the worker calls. Not the base's: that hides from the task that it was called by a worker."""
+        try:
+            return self.run(*args, **kwargs)
+        except (InterfaceError, OperationalError) as error:
+            raise self.retry(exc=error, countdown=RETRY_AFTER, max_retries=RETRIES) from error
+
+
+app = Celery("forum", task_cls=PatientTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.steps["consumer"].add(SignOfLife)
 app.autodiscover_tasks(["forum"], force=False)

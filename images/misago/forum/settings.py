@@ -47,10 +47,13 @@ DATABASES = {
         "NAME": _database["name"],
         "USER": _database["user"],
         "PASSWORD": _database["password"],
-        "OPTIONS": {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3} | _database["options"],
+        # A pooler holds a login while the database fails over.
+        "OPTIONS": {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3} | _database["options"],
         # A connection is kept for a minute, and tried before its first use in a request: a failed over database costs no error page.
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
+        # Behind a pooler that gives each transaction another connection, nothing may last longer than a transaction.
+        "DISABLE_SERVER_SIDE_CURSORS": True,
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
@@ -58,7 +61,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 BROKER_DATABASE, CACHE_DATABASE, RESULT_DATABASE = 0, 1, 2
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "forum.failover.PatientCache",
         "LOCATION": redis_uri(environment, CACHE_DATABASE),
         "KEY_PREFIX": "forum",
         "OPTIONS": {"socket_connect_timeout": 3, "socket_timeout": 5, "socket_keepalive": True, "health_check_interval": 30},
@@ -74,7 +77,15 @@ CELERY_TASK_IGNORE_RESULT = True
 # A worker that dies with a task gives it back: to the queue at once, or after the visibility timeout (seconds) when its node died.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600, "socket_connect_timeout": 3, "socket_keepalive": True}
+CELERY_BROKER_TRANSPORT = "forum.broker:Transport"
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 120,
+    "socket_connect_timeout": 3,
+    "socket_keepalive": True,
+    "copies": environment.number("FORUM_TASK_COPIES", 0),
+}
+# About as long as the cache waits for a new master (failover.py); then the page says that it did not work, and the post is not kept.
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 20, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for as long as it takes: the kubelet's probe tells when it takes too long
 CELERY_REDIS_SOCKET_CONNECT_TIMEOUT = 3

@@ -70,3 +70,11 @@ def test_nothing_secret_has_a_default(monkeypatch: pytest.MonkeyPatch, name: str
 
 def test_a_build_needs_no_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(monkeypatch, FORUM_BUILDING="1").STATIC_ROOT == "/opt/misago/static"
+
+
+def test_a_failover_of_a_store_finds_nothing_that_outlasts_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, **NEEDED, FORUM_TASK_COPIES="1")
+    assert settings.DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] is True
+    assert settings.CACHES["default"]["BACKEND"] == "forum.failover.PatientCache"
+    assert settings.CELERY_BROKER_TRANSPORT_OPTIONS["copies"] == 1
+    assert load(monkeypatch, **NEEDED).CELERY_BROKER_TRANSPORT_OPTIONS["copies"] == 0
