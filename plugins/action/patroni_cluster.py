@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.documents import plain
-from ansible_collections.stackgate.k3s.plugins.module_utils.patroni import desired, report
+from ansible_collections.stackgate.k3s.plugins.module_utils.patroni import desired, report, store
 from ansible_collections.stackgate.k3s.plugins.module_utils.patroni.execute import Entry, Execution, Outcome, Request
 from ansible_collections.stackgate.k3s.plugins.plugin_utils import patroni
 from ansible_collections.stackgate.k3s.plugins.plugin_utils.action import StackgateAction
@@ -24,6 +24,8 @@ class ActionModule(StackgateAction):
     def execute(self, options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Check the options, then predict or do what is wanted."""
         options = plain(options)  # without ansible's notes of where each value came from
+        if options["phase"] == "forget":
+            return self._forget(str(options["scope"]), str(options["namespace"] or ""))
         cluster = functools.cache(self.cluster)
         members = patroni.access(options, cluster, self.check_mode)
         secret = patroni.secrets(str(options["namespace"] or ""), cluster, self.check_mode)
@@ -41,6 +43,12 @@ class ActionModule(StackgateAction):
             error.details = {**self._result(execution.outcome), **error.details}
             raise
         return self._result(outcome)
+
+    def _forget(self, scope: str, namespace: str) -> dict[str, Any]:
+        if not namespace:
+            raise StackgateError("namespace says where Patroni keeps what it knows", "it is not given", "set the option namespace")
+        sentences = store.forget(self.cluster(), namespace, scope, self.check_mode)
+        return {"changed": bool(sentences), "plan": sentences, "performed": [] if self.check_mode else sentences}
 
     def _result(self, outcome: Outcome) -> dict[str, Any]:
         shown = outcome.plan if self.check_mode else outcome.performed

@@ -15,7 +15,7 @@ description:
     refused pod, missing Secret), and says which pod, which image, which node, with the last log lines and events.
   - Says on the terminal what it waits for, while it waits.
   - Changes nothing in the cluster, but for what the steps of a C(journey) do as a visitor of the application, and the one document that
-    a C(mongodb) condition writes.
+    a C(mongodb) condition writes, and the rows of a C(postgresql) one.
   - Runs in ansible's own process. C(docs/gates.md) explains each kind and the rules behind it.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
@@ -60,6 +60,11 @@ options:
         C(credentials_secret). Every member answers and is in its place, one is a writable primary that a majority sees, all have one
         configuration, secondaries are within C(max_lag) (10) seconds, clocks within C(max_clock_skew) (1); and a write is acknowledged by a
         majority and read back, unless C(write_probe=false).
+      - C(postgresql) with C(scope), C(members) (as the option of M(stackgate.k3s.patroni_cluster)). Patroni answers on every member, one
+        leads, the others stream from it on its timeline and are within C(max_lag) (16777216) bytes, commits wait for a replica or not as
+        C(synchronous) (either) says, and no parameter waits for a restart. With C(credentials_secret), a commit as the application is
+        read back from a replica, unless C(write_probe=false). It goes through C(pooler_port) (pooled) of every pod of the DaemonSet
+        C(proxies), and to the leader without.
       - C(s3) with C(service) (every ready pod behind it) or C(url), C(port), C(scheme) (http), C(tls_name), C(ca_cert),
         C(tls_verify) (true), C(region) (us-east-1). Object storage takes writes; C(health=false) where the server is not MinIO. With
         C(admin), all drives are there, C(drives) of them, and none is healing. With C(bucket) and C(credentials), an object is put, read,

@@ -60,16 +60,16 @@ class Refused(StackgateError):
 class Member:
     """One member. Methods may be called from any thread.
 
-    label: what errors call it. api, server: ways to Patroni's REST API and to PostgreSQL.
+    label: what errors call it. api, dial: ways to Patroni's REST API and to PostgreSQL.
     superuser, rest: whom to log in as there; None where nobody may.
     """
 
     def __init__(
-        self, address: Address, api: Dial, server: Dial, superuser: Credentials | None = None, rest: Credentials | None = None
+        self, address: Address, api: Dial, dial: Dial, superuser: Credentials | None = None, rest: Credentials | None = None
     ) -> None:
         self.name, self.address = address.name, address
         self.label = f"{address.name} (Pod/{address.pod})" if address.pod and address.pod != address.name else address.name
-        self._api, self._server, self._superuser, self._rest = api, server, superuser, rest
+        self._api, self.dial, self._superuser, self._rest = api, dial, superuser, rest
 
     def status(self, path: str, timeout: float = ANSWER_TIMEOUT) -> int:
         """The HTTP status of a health check such as /primary. Raises StackgateError when nobody answers."""
@@ -97,7 +97,7 @@ class Member:
         login = credentials or self._superuser
         if login is None:
             raise StackgateError("a user to log in to PostgreSQL as", "none is given", "set credentials_secret or login_user")
-        return sql.Session(self._server, self.label, login.username, login.password, database, timeout)
+        return sql.Session(self.dial, self.label, login.username, login.password, database, timeout)
 
     def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float) -> _web.Answer:
         headers = {}

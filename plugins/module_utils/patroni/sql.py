@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -15,6 +16,8 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.tunnel import Dial, 
 
 # What libpq looks for in the directory that it is given as host.
 SOCKET = ".s.PGSQL.5432"
+# Seconds for one statement. A large database may take a while to be made.
+STATEMENT_PATIENCE = 120.0
 # A lock that somebody holds for longer than a minute is not waited for. No statement goes to the server's log, where this user may say so.
 SILENT = (
     "-c log_statement=none -c log_min_duration_statement=-1 -c log_min_error_statement=panic"
@@ -35,11 +38,22 @@ class Failed(StackgateError):
 class Session:
     """A connection, made when the `with` begins; every statement is a transaction of its own. Raises StackgateError.
 
-    where: what errors call the server. silent: what is sent is kept out of the server's log, which only a superuser may ask for.
+    where: what errors call the server. timeout: seconds for connecting; patience: seconds for one statement.
+    silent: what is sent is kept out of the server's log, which only a superuser may ask for.
     """
 
-    def __init__(self, dial: Dial, where: str, username: str, password: str, database: str, timeout: float, silent: bool = True) -> None:
-        self._dial, self._where, self._timeout = dial, where, timeout
+    def __init__(
+        self,
+        dial: Dial,
+        where: str,
+        username: str,
+        password: str,
+        database: str,
+        timeout: float,
+        silent: bool = True,
+        patience: float = STATEMENT_PATIENCE,
+    ) -> None:
+        self._dial, self._where, self._timeout, self._patience = dial, where, timeout, patience
         self._login: dict[str, Any] = {"user": username, "password": password, "dbname": database}
         if silent:
             self._login["options"] = SILENT
@@ -93,10 +107,18 @@ class Session:
         import psycopg
 
         begun = time.monotonic()
+        tunnel = self._tunnel
+        # A server on a node without power sends nothing, not even an end.
+        late = threading.Timer(self._patience, tunnel.cut if tunnel else lambda: None)
+        late.daemon = True
+        late.start()
         try:
             return self._connection.execute(statement, values or None)
         except psycopg.Error as error:
-            raise Failed(self._where, doing, error, time.monotonic() - begun) from error
+            said = Exception(tunnel.trouble) if tunnel and tunnel.trouble and not error.sqlstate else error
+            raise Failed(self._where, doing, said, time.monotonic() - begun) from error
+        finally:
+            late.cancel()
 
 
 def _cut(error: Exception) -> bool:
