@@ -1,0 +1,249 @@
+// GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// What a member does next.
+const (
+	wait    = "wait"
+	master  = "master"
+	replica = "replica"
+)
+
+// How long something is waited for that usually comes at once.
+const (
+	sentinelsFirst = 5 * time.Second // sentinels that know a master, before the members agree without them
+	downIsOver     = 5 * time.Second // sentinels that hold a master for down begin a failover, or see that it is back
+	choiceHolds    = 5 * time.Second // a member stays with the one that it has named to the others
+)
+
+// A View is what one sentinel says.
+type View struct {
+	Master  string // the member's name; empty: it knows none, or one who is no member
+	Epoch   int64  // the configuration's epoch: of two views the higher one is newer
+	Down    bool   // a quorum holds the master for down
+	Failing bool   // this sentinel leads a failover
+}
+
+// A Situation is all that a decision depends on. Members are called by their names, in the order of their ordinals.
+type Situation struct {
+	Me        string
+	Members   []string
+	Sentinels int                 // as configured
+	Views     []View              // of the sentinels that answer
+	Seen      map[string]Evidence // of the members that answer, and of this one
+	Waited    time.Duration       // since this member began to decide
+	Patience  time.Duration       // how long a missing member is waited for that may hold newer data
+	Held      string              // the choice named before, if any
+	HeldFor   time.Duration
+}
+
+// A Decision says what to do and why. A member that waits may name its choice: who should become master.
+type Decision struct {
+	Do     string
+	Of     string // replica: of which member
+	Choice string
+	Why    string
+	First  bool // master: of a set that has no identity yet
+}
+
+func majority(number int) int { return number/2 + 1 }
+
+// A claim is the knowledge that in an epoch somebody was master. Epochs only grow: the highest claim names the last master.
+type claim struct {
+	epoch  int64
+	master string
+}
+
+// decide says how this member starts.
+//
+// A majority of the configured sentinels that know a master decides (bySentinels). Without it the members themselves do (byEvidence): after
+// all were restarted at once, and for a new set. Neither ever takes an empty volume for a master as long as another one holds data.
+func decide(s Situation) Decision {
+	known := slices.DeleteFunc(slices.Clone(s.Views), func(view View) bool { return view.Master == "" })
+	if s.Sentinels > 0 && len(known) >= majority(s.Sentinels) {
+		return bySentinels(s, known)
+	}
+	return byEvidence(s, known)
+}
+
+func bySentinels(s Situation, views []View) Decision {
+	newest := slices.MaxFunc(views, func(a, b View) int { return cmp.Compare(a.Epoch, b.Epoch) })
+	down, failing := false, false
+	for _, view := range views {
+		if view.Epoch == newest.Epoch && view.Master != newest.Master {
+			return Decision{Do: wait, Why: fmt.Sprintf("the sentinels disagree: %s and %s are master in epoch %d", newest.Master, view.Master, view.Epoch)}
+		}
+		// Of the old master nobody cares: only what is said of the newest one counts.
+		if view.Master == newest.Master {
+			down, failing = down || view.Down, failing || view.Failing
+		}
+	}
+	if newest.Master != s.Me {
+		return follow(s, newest.Master, fmt.Sprintf("the sentinels say that %s is master (epoch %d)", newest.Master, newest.Epoch))
+	}
+	if !s.Seen[s.Me].worth() {
+		return masterWithoutData(s)
+	}
+	if heir := promotable(s); heir != "" && ((down && s.Waited < downIsOver) || (failing && s.Waited < s.Patience)) {
+		return Decision{Do: wait, Why: fmt.Sprintf("the sentinels hold this master for down and may choose %s: a moment for that", heir)}
+	}
+	return Decision{Do: master, Why: fmt.Sprintf("the sentinels say that this member is master (epoch %d), and its data are there", newest.Epoch)}
+}
+
+// masterWithoutData: the volume was lost. As an empty master it would make all others empty, too.
+func masterWithoutData(s Situation) Decision {
+	for _, name := range s.Members {
+		if name != s.Me && s.Seen[name].worth() {
+			return Decision{Do: wait, Why: fmt.Sprintf("the sentinels say that this member is master, but it has no data and %s has: they have to choose it", name)}
+		}
+	}
+	if missing := s.missing(); len(missing) > 0 {
+		return Decision{Do: wait, Why: fmt.Sprintf("this member is to be master, but has no data; %s may have them and does not answer", strings.Join(missing, ", "))}
+	}
+	return Decision{Do: master, Why: "the sentinels say that this member is master, and no member has any data", First: true}
+}
+
+// follow makes this member a replica, unless its data belong to another set: a replica's own data go when it synchronises.
+func follow(s Situation, name, why string) Decision {
+	me, other := s.Seen[s.Me], s.Seen[name]
+	if me.Data && me.Set != "" && other.Set != "" && me.Set != other.Set {
+		return Decision{Do: wait, Why: fmt.Sprintf(
+			"the data here belong to the set %s, those of the master %s to the set %s: to let them go, delete this member's volume", me.Set, name, other.Set)}
+	}
+	return Decision{Do: replica, Of: name, Why: why}
+}
+
+func byEvidence(s Situation, views []View) Decision {
+	if len(s.Seen) < majority(len(s.Members)) {
+		return Decision{Do: wait, Why: fmt.Sprintf("no majority of the sentinels knows a master, and only %d of %d members answer; missing: %s",
+			len(s.Seen), len(s.Members), strings.Join(s.missing(), ", "))}
+	}
+	if running := runningMaster(s); running != "" && running != s.Me {
+		return follow(s, running, running+" runs as master, as a majority of the members has seen")
+	}
+	last := lastMaster(s, views)
+	if last.master != "" && s.Sentinels > 0 && s.Waited < sentinelsFirst {
+		return Decision{Do: wait, Why: fmt.Sprintf("no majority of the sentinels knows a master yet; %s was it in epoch %d", last.master, last.epoch)}
+	}
+	choice, why := choose(s, last)
+	if choice == "" {
+		return Decision{Do: wait, Why: why}
+	}
+	if held := s.Seen[s.Held]; s.Held != "" && held.Name != "" && s.HeldFor < choiceHolds {
+		choice, why = s.Held, "chosen before"
+	}
+	if choice != s.Me {
+		return Decision{Do: wait, Choice: choice, Why: fmt.Sprintf("%s is to become master: %s", choice, why)}
+	}
+	votes := 1
+	for name, seen := range s.Seen {
+		if name != s.Me && seen.Choice == s.Me {
+			votes++
+		}
+	}
+	if votes < majority(len(s.Members)) {
+		return Decision{Do: wait, Choice: choice, Why: fmt.Sprintf("this member is to become master (%s); %d of %d members say so", why, votes, len(s.Members))}
+	}
+	return Decision{Do: master, Choice: choice, Why: why, First: last.master == ""}
+}
+
+// choose names who should become master when no sentinels say it; empty, with the reason, while that cannot be known.
+func choose(s Situation, last claim) (string, string) {
+	missing := s.missing()
+	if s.Seen[last.master].worth() {
+		return last.master, fmt.Sprintf("it was the last master (epoch %d) and has its data", last.epoch)
+	}
+	best := bestOf(s)
+	if best == "" { // a new set, or one that has lost everything
+		if len(missing) > 0 && (last.master != "" || s.Waited < s.Patience) {
+			return "", fmt.Sprintf("no member that answers has data; missing: %s", strings.Join(missing, ", "))
+		}
+		for _, name := range s.Members {
+			if _, seen := s.Seen[name]; seen {
+				return name, "no member has data, and it is the first"
+			}
+		}
+	}
+	if len(missing) > 0 && s.Waited < s.Patience {
+		return "", fmt.Sprintf("a member that does not answer may have newer data; missing: %s; %s has the best of the others",
+			strings.Join(missing, ", "), best)
+	}
+	return best, fmt.Sprintf("it has the newest data (epoch %d, offset %d)", s.Seen[best].Epoch, s.Seen[best].Reached())
+}
+
+// lastMaster is the highest claim of all that sentinels and members know.
+func lastMaster(s Situation, views []View) claim {
+	claims := []claim{}
+	for _, view := range views {
+		claims = append(claims, claim{view.Epoch, view.Master})
+	}
+	for _, seen := range s.Seen {
+		claims = append(claims, claim{seen.Epoch, seen.Master}, claim{seen.HeardEpoch, seen.HeardMaster})
+	}
+	last := claim{}
+	for _, one := range claims {
+		if one.master != "" && slices.Contains(s.Members, one.master) && (last.master == "" || one.epoch > last.epoch ||
+			(one.epoch == last.epoch && one.master < last.master)) {
+			last = one
+		}
+	}
+	return last
+}
+
+// runningMaster is the member that serves as master; of several the one of the highest epoch.
+func runningMaster(s Situation) string {
+	found := ""
+	for _, name := range s.Members {
+		if seen := s.Seen[name]; seen.Phase == running && seen.Role == master && (found == "" || seen.Epoch > s.Seen[found].Epoch) {
+			found = name
+		}
+	}
+	return found
+}
+
+// promotable is a member that the sentinels may choose right now.
+func promotable(s Situation) string {
+	for _, name := range s.Members {
+		if seen := s.Seen[name]; name != s.Me && seen.Phase == running && seen.Role == replica && seen.Promotable {
+			return name
+		}
+	}
+	return ""
+}
+
+// bestOf is the member with the newest data: those of the highest epoch, in it the highest offset; of equals the first.
+func bestOf(s Situation) string {
+	best := ""
+	for _, name := range s.Members {
+		seen := s.Seen[name]
+		if seen.worth() && (best == "" || cmp.Or(cmp.Compare(seen.Epoch, s.Seen[best].Epoch), cmp.Compare(seen.Reached(), s.Seen[best].Reached())) > 0) {
+			best = name
+		}
+	}
+	return best
+}
+
+// mayBePromoted says whether the sentinels may choose this running replica although it has not synchronised since its start: only when the
+// master cannot come back with its data, a majority of the members answers, none of them can be chosen already and this one is the best.
+// gone: how long the master has not answered.
+func mayBePromoted(s Situation, masterName string, gone time.Duration) bool {
+	seen, answers := s.Seen[masterName]
+	if answers && seen.worth() || !answers && gone < s.Patience {
+		return false
+	}
+	return len(s.Seen) >= majority(len(s.Members)) && promotable(s) == "" && bestOf(s) == s.Me
+}
+
+// missing are the members that do not answer.
+func (s Situation) missing() []string {
+	return slices.DeleteFunc(slices.Clone(s.Members), func(name string) bool { _, seen := s.Seen[name]; return seen })
+}
