@@ -25,7 +25,7 @@ class ActionModule(StackgateAction):
         """Check the options, then predict or do what is wanted."""
         options = plain(options)  # without ansible's notes of where each value came from
         if options["phase"] == "forget":
-            return self._forget(str(options["scope"]), str(options["namespace"] or ""))
+            return self._forget(str(options["scope"]), str(options["namespace"] or ""), options["timeout"])
         cluster = functools.cache(self.cluster)
         members = patroni.access(options, cluster, self.check_mode)
         secret = patroni.secrets(str(options["namespace"] or ""), cluster, self.check_mode)
@@ -44,10 +44,10 @@ class ActionModule(StackgateAction):
             raise
         return self._result(outcome)
 
-    def _forget(self, scope: str, namespace: str) -> dict[str, Any]:
+    def _forget(self, scope: str, namespace: str, timeout: float) -> dict[str, Any]:
         if not namespace:
             raise StackgateError("namespace says where Patroni keeps what it knows", "it is not given", "set the option namespace")
-        sentences = store.forget(self.cluster(), namespace, scope, self.check_mode)
+        sentences = store.forget(self.cluster(), namespace, scope, timeout, self.check_mode)
         return {"changed": bool(sentences), "plan": sentences, "performed": [] if self.check_mode else sentences}
 
     def _result(self, outcome: Outcome) -> dict[str, Any]:

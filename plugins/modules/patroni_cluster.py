@@ -154,8 +154,8 @@ options:
       - V(shrink) only has the leader hand over when it is a member that is not listed, and does nothing when it is not, or no cluster is
         there yet. It belongs before the pods are scaled down.
       - V(forget) deletes what Patroni keeps of the cluster in the Kubernetes API, its ConfigMaps, and asks no member. Without that, new
-        members with empty volumes would wait for a leader that will never come. It belongs after pods B(and volumes) have gone. While pods
-        of members are there it is refused.
+        members with empty volumes would wait for a leader that will never come. It belongs after pods B(and volumes) have been deleted, and
+        waits until no pod of the StatefulSet of that name is left.
     type: str
     choices: [all, shrink, grow, forget]
     default: all

@@ -4,29 +4,45 @@
 
 from __future__ import annotations
 
+import time
+
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import Cluster
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 
+# Seconds from one look to the next.
+POLL = 0.5
 KEPT = ("config", "leader", "failover", "sync", "failsafe")
 
 
-def forget(cluster: Cluster, namespace: str, scope: str, check: bool = False) -> list[str]:
-    """Delete them; what was deleted (in check mode: what would be), as sentences. Raises StackgateError while a member's pod is there."""
+def forget(cluster: Cluster, namespace: str, scope: str, timeout: float, check: bool = False) -> list[str]:
+    """Delete them, once no member's pod is left; what was deleted (in check mode: what would be), as sentences.
+
+    A member that still runs would make them anew, and keep its new cluster's identity. timeout: seconds that the pods may take to go.
+    Raises StackgateError when they do not.
+    """
     names = [f"{scope}-{part}" for part in KEPT]
     there = [name for name in names if cluster.get("v1", "ConfigMap", name, namespace) is not None]
-    if not there:
-        return []
-    # A member without its leader's ConfigMap would make a new one, and one with another identity refuses its own data.
-    pods = [
-        str(pod["metadata"]["name"])
-        for pod in cluster.list("v1", "Pod", namespace)
-        if any(o.get("kind") == "StatefulSet" and o.get("name") == scope for o in pod["metadata"].get("ownerReferences") or [])
-    ]
-    if pods and not check:
-        raise StackgateError(
-            f"no pod of the cluster {scope} is left before what Patroni knows of it is deleted", f"there are {', '.join(sorted(pods))}"
-        )
-    if not check:
+    if there and not check:
+        _wait_for_pods(cluster, namespace, scope, timeout)
         for name in there:
             cluster.delete("v1", "ConfigMap", name, namespace)
     return [f"delete ConfigMap {name}" for name in there]
+
+
+def _wait_for_pods(cluster: Cluster, namespace: str, scope: str, timeout: float) -> None:
+    begun = time.monotonic()
+    while pods := _pods(cluster, namespace, scope):
+        waited = time.monotonic() - begun
+        if waited > timeout:
+            expected = f"no pod of the cluster {scope} is left before what Patroni knows of it is deleted"
+            raise StackgateError(expected, f"there are {', '.join(pods)}", "delete the StatefulSet first", waited)
+        time.sleep(POLL)
+
+
+def _pods(cluster: Cluster, namespace: str, scope: str) -> list[str]:
+    """The members' pods that are there, those on their way out included."""
+    return sorted(
+        str(pod["metadata"]["name"])
+        for pod in cluster.list("v1", "Pod", namespace, cached=True)
+        if any(o.get("kind") == "StatefulSet" and o.get("name") == scope for o in pod["metadata"].get("ownerReferences") or [])
+    )
