@@ -49,13 +49,14 @@ class Pods:
     """The members' pods, as Processes.
 
     pods: the member, as the store calls it (its host), -> name of its pod. asked: uids of pods to be replaced whatever revision they are
-        of, with the reason.
+        of, with the reason. ports: of members that are not called `name:port`.
     """
 
     cluster: Cluster
     namespace: str
     pods: Mapping[str, str]
     asked: dict[str, str] = field(default_factory=dict)
+    ports: Mapping[str, int] = field(default_factory=dict)
     sleep: Callable[[float], None] = time.sleep
 
     def __post_init__(self) -> None:
@@ -98,7 +99,7 @@ class Pods:
         pod = self.live().get(host)
         if pod is None:
             return True
-        port = host.rpartition(":")[2]
+        port = str(self.ports.get(host) or host.rpartition(":")[2])
         found = [(spec, "running" in (status.get("state") or {})) for spec, status in _pods.containers(pod)]
         servers = [runs for spec, runs in found if any(str(p.get("containerPort")) == port for p in spec.get("ports") or [])]
         return not any(servers or [runs for _spec, runs in found])

@@ -15,7 +15,7 @@ description:
     refused pod, missing Secret), and says which pod, which image, which node, with the last log lines and events.
   - Says on the terminal what it waits for, while it waits.
   - Changes nothing in the cluster, but for what the steps of a C(journey) do as a visitor of the application, and the one document that
-    a C(mongodb) condition writes, and the rows of a C(postgresql) one.
+    a C(mongodb) condition writes, the rows of a C(postgresql) one, and the one key of a C(redis) one.
   - Runs in ansible's own process. C(docs/gates.md) explains each kind and the rules behind it.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
@@ -65,6 +65,12 @@ options:
         C(synchronous) (either) says, and no parameter waits for a restart. With C(credentials_secret), a commit as the application is
         read back from a replica, unless C(write_probe=false). It goes through C(pooler_port) (pooled) of every pod of the DaemonSet
         C(proxies), and to the leader without.
+      - C(redis) with C(servers), C(sentinels) (none), C(name) (redis), C(port) (6379), C(sentinel_port) (26379) and C(credentials)
+        (C(secret), C(username) (admin), C(key)), as the options of M(stackgate.k3s.redis_sentinel). Everybody answers, one server is
+        master, the others follow it with their links up and within C(max_lag_bytes) (1048576); all sentinels are of one mind, know everyone
+        wanted and no one else, and can reach the quorum. With C(service) and C(application_secret), a write as the application is
+        acknowledged by a replica and read back through every pod behind the Service, of which there are C(proxies) (1) at least, unless
+        C(write_probe=false).
       - C(s3) with C(service) (every ready pod behind it) or C(url), C(port), C(scheme) (http), C(tls_name), C(ca_cert),
         C(tls_verify) (true), C(region) (us-east-1). Object storage takes writes; C(health=false) where the server is not MinIO. With
         C(admin), all drives are there, C(drives) of them, and none is healing. With C(bucket) and C(credentials), an object is put, read,

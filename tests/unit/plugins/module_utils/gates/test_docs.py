@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.stackgate.k3s.plugins.module_utils.gates import _content, _protocol, journey, s3
+from ansible_collections.stackgate.k3s.plugins.module_utils.gates import _content, _protocol, journey, redis, s3
 
 PAGE = Path(__file__).parents[5] / "docs" / "gates.md"
 PARTS: dict[str, type] = {
@@ -25,6 +25,7 @@ PARTS: dict[str, type] = {
     "secretkey": journey.SecretKey,
     "csrf": journey.Csrf,
     "keys": s3.Credentials,
+    "login": redis.Login,
 }
 COMMON = ("timeout", "stable")
 
