@@ -73,7 +73,7 @@ class Member:
 
     def status(self, path: str, timeout: float = ANSWER_TIMEOUT) -> int:
         """The HTTP status of a health check such as /primary. Raises StackgateError when nobody answers."""
-        return self._exchange("GET", path, None, timeout).status
+        return self._exchange("GET", path, None, timeout, lambda body: True).status
 
     def get(self, path: str, timeout: float = ANSWER_TIMEOUT) -> Any:
         """The JSON at a path. Raises Refused, or another StackgateError when nobody answers."""
@@ -99,14 +99,16 @@ class Member:
             raise StackgateError("a user to log in to PostgreSQL as", "none is given", "set credentials_secret or login_user")
         return sql.Session(self.dial, self.label, login.username, login.password, database, timeout)
 
-    def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float) -> _web.Answer:
+    def _exchange(
+        self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float, whole: Callable[[bytes], bool] | None = None
+    ) -> _web.Answer:
         headers = {}
         if self._rest is not None and method != "GET":
             token = base64.b64encode(f"{self._rest.username}:{self._rest.password}".encode()).decode()
             headers["Authorization"] = f"Basic {token}"
         door = _reach.Door(self.label, "patroni", self._api)
         content = None if body is None else json.dumps(body).encode()
-        return _web.exchange(door, method, path, headers=headers, body=content, timeout=timeout)
+        return _web.exchange(door, method, path, headers=headers, body=content, timeout=timeout, whole=whole or _is_json)
 
 
 class Members:
@@ -172,6 +174,15 @@ def reach(
         return lambda seconds: socket.create_connection((address.host, port), timeout=seconds)
 
     return Members(scope, [Member(a, dial(a, a.api_port), dial(a, a.port), superuser, rest) for a in known], timeout)
+
+
+def _is_json(body: bytes) -> bool:
+    """Whether a body is complete. One that is no JSON, such as an error's text, is read to its end."""
+    try:
+        json.loads(body)
+    except ValueError:
+        return False
+    return True
 
 
 def quietly(work: Callable[[], object]) -> None:
