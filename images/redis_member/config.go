@@ -29,6 +29,7 @@ const (
 // Options of `server` and `sentinel`. Members and sentinels are called by names; addresses are known once they were resolved.
 type options struct {
 	command, name, namespace, masterName   string
+	domain                                 string
 	members, sentinels                     []string
 	config, users, data, run, bind         string
 	program                                string
@@ -48,6 +49,7 @@ func parseOptions(command string, arguments []string) (*options, error) {
 	members := flags.String("members", "", "the servers: names of their Services, by comma, in the order of their ordinals; or NAME=ADDRESS")
 	sentinels := flags.String("sentinels", "", "the sentinels, alike; none: a single server")
 	flags.StringVar(&o.name, "name", "", "which of them this is (the host name)")
+	flags.StringVar(&o.domain, "domain", "", "what follows the names of Services: a pod's own short name is its own address, not its Service's")
 	flags.StringVar(&o.masterName, "master", "redis", "the master's name in the sentinels")
 	flags.StringVar(&o.users, "users", "/run/secrets/redis", "directory with a file for each user, which holds the password")
 	flags.StringVar(&o.data, "data", "/var/lib/redis", "the volume")
@@ -148,7 +150,11 @@ func resolve(name string, lookup func(context.Context, string) ([]string, error)
 func (o *options) resolveAll() {
 	for _, name := range slices.Concat(o.members, o.sentinels) {
 		if o.addresses[name] == "" {
-			o.addresses[name] = resolve(name, net.DefaultResolver.LookupHost)
+			full := name
+			if o.domain != "" {
+				full += "." + strings.Trim(o.domain, ".") + "." // the dot at the end: no search list
+			}
+			o.addresses[name] = resolve(full, net.DefaultResolver.LookupHost)
 		}
 	}
 }
