@@ -22,8 +22,8 @@ MIDDLEWARE = "traefik.io/v1alpha1/Middleware"
 REGISTERED: dict[str, Any] = {
     "__mongodb_made": {"results": [{"item": {"name": "mongodb-exporter"}, "checksum": "0" * 64}]},
     "__object_storage_root": {"checksum": "0" * 64},
-    "__postgresql_secret": {"checksum": "0" * 64},
-    "__redis_secret": {"checksum": "0" * 64},
+    "__postgresql_made": {"results": [{"item": {"name": name}, "checksum": "0" * 64} for name in ("postgresql", "postgresql-members")]},
+    "__redis_made": {"results": [{"item": {"name": name}, "checksum": "0" * 64} for name in ("redis", "redis-members")]},
     "__workload_secrets": {"checksums": {}},
     "__workload_services": {"addresses": {"postgresql": "10.43.0.20", "redis": "10.43.0.21"}},
     "__ingress_api": {"served": [MIDDLEWARE]},
@@ -86,7 +86,8 @@ def render(name: str, files: list[Path]) -> dict[str, Any]:
     }
     for secret in value("__mongodb_secrets", "mongodb") if "mongodb" in roles else []:
         secrets[secret["name"]] = sorted(key for part in ("generate", "values", "fields") for key in secret.get(part) or {})
-    secrets["postgresql"] = sorted(key for part in ("generate", "values", "fields") for key in value(f"__postgresql_{part}", "postgresql"))
+    for secret in value("__postgresql_secrets", "postgresql"):
+        secrets[secret["name"]] = sorted(key for part in ("generate", "values", "fields") for key in secret.get(part) or {})
     secrets["object-storage-root"] = ["access-key", "secret-key"]
     for user in value("__object_storage_users", "object_storage"):
         secrets[user["secret"]] = sorted(["secret-key", *user["values"]])
@@ -96,7 +97,7 @@ def render(name: str, files: list[Path]) -> dict[str, Any]:
         "texts": texts,
         "gates": {role: value(f"{role}_gate", role) for role in roles},
         "secrets": secrets,
-        "fields": {"postgresql": value("__postgresql_fields", "postgresql"), "redis": value("__redis_fields", "redis")},
+        "fields": {"postgresql": value("__postgresql_content.fields", "postgresql"), "redis": value("__redis_fields", "redis")},
         "hosts": value("__mongodb_hosts", "mongodb") if "mongodb" in roles else "",
         "items": value("__workload_items", "workload"),
         "upstreams": value("nginx_upstreams", "nginx"),

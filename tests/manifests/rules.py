@@ -20,7 +20,13 @@ OWN_SYSCTLS = {f"net.ipv4.tcp_keepalive_{what}" for what in ("time", "intvl", "p
 RESTRICTED_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 SECRET_WORD = re.compile(r"PASSWORD|SECRET|TOKEN|PRIVATE|CREDENTIAL|API_?KEY", re.IGNORECASE)
 # Sets that their role's bootstrap restarts, in the order that the store needs: the StatefulSet itself leaves old pods alone.
-ROLLED_BY_BOOTSTRAP = ("mongodb", "object-storage")
+ROLLED_BY_BOOTSTRAP = ("mongodb", "object-storage", "postgresql", "redis")
+# What Kubernetes puts into every namespace.
+EVERYWHERE = {"kube-root-ca.crt": ["ca.crt"]}
+# Ports of the API server, the only thing that a component may speak to wherever it is.
+API_SERVER = {443, 6443}
+# The components whose pods speak to the API server, and what they may write there: objects of a kind, by name.
+API_CLIENTS = {"postgresql": {"configmaps", "pods"}}
 LABELS = ("instance", "component", "managed-by", "part-of")
 CLIENT_OF = "stackgate.k3s/client-of-"
 EDGE = "stackgate.k3s/edge"
@@ -358,7 +364,7 @@ def _pod_references(stack: Stack, pod: Pod) -> Iterator[str]:
             known = keys_of_secrets.get(reference["name"]) if kind == "secret" else None
             if kind == "configMap":
                 found = stack.named("ConfigMap", reference["name"])
-                known = [*found.get("data", {}), *found.get("binaryData", {})] if found else None
+                known = [*found.get("data", {}), *found.get("binaryData", {})] if found else EVERYWHERE.get(reference["name"])
             if kind == "secret" and reference["name"] in stack.outside:
                 continue
             if kind != "claim" and known is None:
@@ -442,7 +448,8 @@ def network(stack: Stack) -> Iterator[str]:
     for policy in policies:
         for direction in ("ingress", "egress"):
             for rule in policy["spec"].get(direction, []):
-                if not rule.get("from" if direction == "ingress" else "to"):
+                api_server = direction == "egress" and {port.get("port") for port in rule.get("ports", [{}])} <= API_SERVER
+                if not rule.get("from" if direction == "ingress" else "to") and not api_server:
                     yield f"{title(policy)}: an {direction} rule for the whole world"
     pods = stack.pods()
     for client in pods:
@@ -509,7 +516,7 @@ def exposure(stack: Stack) -> Iterator[str]:
     for service in stack.of("Service"):
         if service["spec"].get("type", "ClusterIP") != "ClusterIP" or service["spec"].get("externalIPs"):
             yield f"{title(service)}: type ClusterIP expected, seen {service['spec'].get('type')}"
-    for item in stack.of("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"):
+    for item in stack.of("ClusterRole", "ClusterRoleBinding"):
         yield f"{title(item)}: no component needs rights in the cluster"
     for ingress in stack.of("Ingress"):
         if not ingress["spec"].get("ingressClassName"):
@@ -528,6 +535,24 @@ GATED = {
     "PersistentVolumeClaim": "pvc",
     "HorizontalPodAutoscaler": "hpa",
     "PodDisruptionBudget": "pdb",
+    for item in stack.of("Role", "RoleBinding"):
+        resources = API_CLIENTS.get(item["metadata"].get("labels", {}).get("app.kubernetes.io/component", ""))
+        if resources is None:
+            yield f"{title(item)}: this component needs no rights"
+            continue
+        for rule in item.get("rules", []):
+            if not set(rule["resources"]) <= resources or not set(rule["verbs"]) <= {
+                "get",
+                "list",
+                "watch",
+                "create",
+                "patch",
+                "update",
+                "delete",
+            }:
+                yield f"{title(item)}: rights on {', '.join(sorted(resources))} expected, seen {rule}"
+            if not rule.get("resourceNames") and set(rule["verbs"]) - {"create", "list", "watch"}:
+                yield f"{title(item)}: names of what may be written expected, seen {rule}"
     "Ingress": "ingress",
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 from conftest import SETS
 from rules import RULES, Rule, Stack, title
 
@@ -48,10 +49,21 @@ def test_a_shared_volume_can_be_written_from_every_node(stacks: dict[str, Stack]
     assert media["spec"]["storageClassName"] == "local-path-shared"
 
 
+def bootstrap(stacks: dict[str, Stack], name: str = "everything") -> dict[str, Any]:
+    """What Patroni is given to make a cluster."""
+    found = stacks[name].named("ConfigMap", "postgresql-patroni")
+    assert found is not None
+    given: dict[str, Any] = yaml.safe_load(found["data"]["15-bootstrap.yml"])["bootstrap"]
+    return given
+
+
+def parameters(stacks: dict[str, Stack], name: str = "everything") -> dict[str, Any]:
+    found: dict[str, Any] = bootstrap(stacks, name)["dcs"]["postgresql"]["parameters"]
+    return found
+
+
 def test_the_memory_limit_sizes_the_stores(stacks: dict[str, Stack]) -> None:
-    settings = stacks["everything"].named("ConfigMap", "postgresql-config")
-    assert settings is not None
-    assert "shared_buffers = 1024MB" in settings["data"]["10-stackgate.conf"]  # a quarter of 4Gi
+    assert parameters(stacks)["shared_buffers"] == "1024MB"  # a quarter of 4Gi
     redis = stacks["everything"].named("ConfigMap", "redis-config")
     assert redis is not None
     assert "maxmemory 153mb" in redis["data"]["redis.conf"]  # 60 % of 256Mi
@@ -117,38 +129,85 @@ def test_clients_are_given_all_members_that_are_not_hidden(rendered: dict[str, d
     assert [host.partition(".")[0] for host in hosts] == ["mongodb-0", "mongodb-1", "mongodb-2"]
 
 
-def test_settings_are_quoted(stacks: dict[str, Stack]) -> None:
-    settings = stacks["everything"].named("ConfigMap", "postgresql-config")
-    assert settings is not None
-    assert "search_path = '''$user'', public'" in settings["data"]["10-stackgate.conf"]
+def test_settings_of_the_server_are_taken_as_they_are(stacks: dict[str, Stack]) -> None:
+    assert parameters(stacks)["search_path"] == "'$user', public"
+
+
+def test_synchronous_replication_is_what_one_gets(stacks: dict[str, Stack]) -> None:
+    assert [bootstrap(stacks, name)["dcs"]["synchronous_mode"] for name in ("defaults", "everything")] == [True, False]
+    # Patroni refuses, without a word, times that do not fit into each other.
+    times = bootstrap(stacks, "defaults")["dcs"]
+    assert times["loop_wait"] + 2 * times["retry_timeout"] <= times["ttl"]
+
+
+def test_the_log_has_its_volume_only_when_told(stacks: dict[str, Stack]) -> None:
+    for name, volumes in (("defaults", ["data"]), ("everything", ["data", "wal"])):
+        found = member(stacks, name, "postgresql")
+        assert [claim["metadata"]["name"] for claim in found["spec"]["volumeClaimTemplates"]] == volumes
+        assert ({"waldir": "/var/lib/postgresql/wal/pg_wal"} in bootstrap(stacks, name)["initdb"]) == ("wal" in volumes)
+        claims = {condition["name"] for condition in stacks[name].gates["postgresql"] if condition["kind"] == "pvc"}
+        assert claims == {f"{volume}-postgresql-{n}" for volume in volumes for n in range(found["spec"]["replicas"])}
+
+
+def test_only_patroni_gets_a_token(stacks: dict[str, Stack]) -> None:
+    pods = [pod for pod in stacks["everything"].pods() if pod.component == "postgresql"]
+    assert {pod.name for pod in pods} == {"StatefulSet/postgresql", "DaemonSet/postgresql-proxy"}
+    with_token = [
+        (pod.name, container["name"])
+        for pod in pods
+        for container in pod.containers
+        for mount in container.get("volumeMounts", [])
+        if mount["mountPath"].startswith("/var/run/secrets/kubernetes.io")
+    ]
+    assert with_token == [("StatefulSet/postgresql", "postgresql")]
+
+
+def test_applications_see_no_password_of_the_members(stacks: dict[str, Stack]) -> None:
+    keys = stacks["everything"].secrets["postgresql"]
+    assert not [key for key in keys if key.startswith(("superuser", "replication", "rewind", "rest"))]
+
+
+def test_the_proxies_check_every_member_at_its_own_address(stacks: dict[str, Stack]) -> None:
+    """One member more or less is one line more or less; the pooler leads to the proxy beside it, whoever leads."""
+    for name, count in (("defaults", 3), ("everything", 5)):
+        found = stacks[name].named("ConfigMap", "postgresql-proxy")
+        assert found is not None
+        servers = [
+            line.split()[1:3] for line in found["data"]["postgresql.cfg"].splitlines() if line.strip().startswith("server postgresql-")
+        ]
+        assert servers == [[f"postgresql-{n}", f'"$ADDRESS_postgresql_{n}":5432'] for n in range(count)] * 2
+        for n in range(count):
+            service = stacks[name].named("Service", f"postgresql-{n}")
+            assert service is not None
+            assert service["spec"]["publishNotReadyAddresses"] is True
+    pooler = stacks["everything"].named("ConfigMap", "postgresql-pooler")
+    assert pooler is not None
+    assert "main = host=127.0.0.1 port=5432\nsecond = host=127.0.0.1 port=5432\n" in pooler["data"]["pgbouncer.ini"]
+    assert pooler["data"]["users"].splitlines() == [
+        "pooler pooler-password",
+        "owner password",
+        "second_owner second-password",
+        "third third-password",
+        "reports reports-password",
+        "visitor visitor-password",
+    ]
 
 
 def test_each_database_has_its_uri(rendered: dict[str, dict[str, Any]]) -> None:
     fields = rendered["everything"]["fields"]
     assert fields["postgresql"]["uri"] == "postgresql://${username}:${password}@${host}:${port}/${database}"
     assert fields["postgresql"]["second-uri"] == "postgresql://${second-username}:${second-password}@${host}:${port}/second"
+    assert fields["postgresql"]["leader-uri"] == "postgresql://${username}:${password}@postgresql-leader:${port}/${database}"
     assert fields["redis"]["cache-uri"] == "redis://${username}:${password}@${host}:${port}/1"
 
 
-def test_the_setup_job_reads_each_database(stacks: dict[str, Stack]) -> None:
-    setup = stacks["everything"].named("ConfigMap", "postgresql-setup")
-    assert setup is not None
-    assert setup["data"]["databases"].splitlines() == [
-        "main owner password hstore btree_gin",
-        "second second_owner second-password citext",
-        "third third third-password",
-    ]
-
-
-def test_the_primary_is_found_by_its_role(stacks: dict[str, Stack]) -> None:
-    """The shape that replication needs: clients select the role, members find each other."""
-    for store, role in (("postgresql", "primary"), ("redis", "master")):
-        service = stacks["defaults"].named("Service", store)
-        members = stacks["defaults"].named("Service", f"{store}-members")
-        assert service is not None
-        assert members is not None
-        assert service["spec"]["selector"]["stackgate.k3s/role"] == role
-        assert "stackgate.k3s/role" not in members["spec"]["selector"]
+def test_clients_use_the_proxy_of_their_own_node(stacks: dict[str, Stack]) -> None:
+    """And never wait for Kubernetes to notice who is ready."""
+    for service in ("postgresql", "postgresql-leader", "postgresql-replicas"):
+        found = stacks["defaults"].named("Service", service)
+        assert found is not None
+        assert found["spec"]["selector"]["app.kubernetes.io/name"] == "postgresql-proxy"
+        assert (found["spec"]["internalTrafficPolicy"], found["spec"]["publishNotReadyAddresses"]) == ("Local", True)
 
 
 def test_the_nginx_configuration_is_balanced(rendered: dict[str, dict[str, Any]]) -> None:

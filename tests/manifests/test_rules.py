@@ -134,6 +134,8 @@ BREAKS: list[tuple[Rule, str, Break]] = [
     (rules.network, "secret without network", lambda s: labels(s, "web").pop("stackgate.k3s/client-of-postgresql")),
     (rules.exposure, "node port", lambda s: item(s, "Service", "web")["spec"].update(type="NodePort")),
     (rules.exposure, "rights", lambda s: s.objects.append({"kind": "Role", "metadata": {"name": "all"}})),
+    (rules.exposure, "rights on Secrets", lambda s: item(s, "Role", "postgresql")["rules"][0]["resources"].append("secrets")),
+    (rules.exposure, "writes anything", lambda s: item(s, "Role", "postgresql")["rules"][1].pop("resourceNames")),
     (rules.exposure, "snippet", lambda s: s.of("Ingress")[0]["metadata"].setdefault("annotations", {}).update({"x/server-snippet": ""})),
     (rules.gates, "forgotten rollout", lambda s: s.gates["postgresql"].pop(0)),
     (rules.gates, "forgotten endpoints", lambda s: s.gates.update(redis=[c for c in s.gates["redis"] if c["kind"] != "endpoints"])),

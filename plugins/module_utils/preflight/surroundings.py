@@ -55,8 +55,23 @@ NEEDED_RIGHTS: dict[str, tuple[Right, ...]] = {
         Right("", "persistentvolumeclaims", ("get", "list")),
         Right("", "pods", ("delete",)),
     ),
-    "postgresql": (Right("apps", "statefulsets", WRITE), Right("", "persistentvolumeclaims", ("get", "list"))),
-    "redis": (Right("apps", "statefulsets", WRITE), Right("", "persistentvolumeclaims", ("get", "list"))),
+    "postgresql": (
+        Right("apps", "statefulsets", WRITE),
+        Right("apps", "daemonsets", WRITE),
+        Right("", "persistentvolumeclaims", ("get", "list")),
+        Right("", "pods", ("delete",)),
+        # Members keep in the API server who leads: nobody gives away rights that he does not have.
+        Right("rbac.authorization.k8s.io", "roles", WRITE),
+        Right("rbac.authorization.k8s.io", "rolebindings", WRITE),
+        Right("", "configmaps", ("watch", "update")),
+        Right("", "pods", ("watch", "patch", "update")),
+    ),
+    "redis": (
+        Right("apps", "statefulsets", WRITE),
+        Right("apps", "daemonsets", WRITE),
+        Right("", "persistentvolumeclaims", ("get", "list")),
+        Right("", "pods", ("delete",)),
+    ),
     "workload": (
         Right("batch", "jobs", WRITE),
         Right("batch", "cronjobs", WRITE),
