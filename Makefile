@@ -2,7 +2,7 @@
 #
 # Variables that may be given on the command line, as in `make deploy INVENTORY=inventories/k3s ARGS='--limit wesago-staging'`:
 INVENTORY ?= inventories/local
-# Further arguments for ansible-playbook (up, deploy, status, destroy), pytest (unit, manifests, acceptance) or the benchmarks.
+# Further arguments for ansible-playbook (up, deploy, status, drill, destroy), pytest (unit, manifests, acceptance) or the benchmarks.
 ARGS ?=
 # The molecule scenario; empty: all of them, one after the other.
 SCENARIO ?=
@@ -59,6 +59,10 @@ addresses: venv ## print where the stacks of INVENTORY answer and how to log in
 .PHONY: status
 status: venv ## what every gate sees now; changes nothing
 	$(PLAYBOOK) playbooks/status.yml -i $(INVENTORY) $(ARGS)
+
+.PHONY: drill
+drill: venv ## break a store's leader on purpose (asks first) and measure: ARGS='--tags redis -e drill_faults=node,network' (docs/drills.md)
+	$(PLAYBOOK) playbooks/drill.yml -i $(INVENTORY) $(ARGS)
 
 .PHONY: destroy
 destroy: venv ## take an instance down (asks for its name); volumes stay, unless ARGS='-e destroy_volumes=true'
