@@ -18,13 +18,6 @@ const (
 	replica = "replica"
 )
 
-// How long something is waited for that usually comes at once.
-const (
-	sentinelsFirst = 5 * time.Second // sentinels that know a master, before the members agree without them
-	downIsOver     = 5 * time.Second // sentinels that hold a master for down begin a failover, or see that it is back
-	choiceHolds    = 5 * time.Second // a member stays with the one that it has named to the others
-)
-
 // A View is what one sentinel says.
 type View struct {
 	Master  string // the member's name; empty: it knows none, or one who is no member
@@ -45,6 +38,10 @@ type Situation struct {
 	Held      string              // the choice named before, if any
 	HeldFor   time.Duration
 }
+
+// moment is how long something is waited for that usually comes at once: sentinels that know a master, before the members agree without them;
+// sentinels that hold a master for down, until they begin a failover or see that it is back; and how long a member stays with its choice.
+func (s Situation) moment() time.Duration { return s.Patience / 4 }
 
 // A Decision says what to do and why. A member that waits may name its choice: who should become master.
 type Decision struct {
@@ -93,7 +90,7 @@ func bySentinels(s Situation, views []View) Decision {
 	if !s.Seen[s.Me].worth() {
 		return masterWithoutData(s)
 	}
-	if heir := promotable(s); heir != "" && ((down && s.Waited < downIsOver) || (failing && s.Waited < s.Patience)) {
+	if heir := promotable(s); heir != "" && ((down && s.Waited < s.moment()) || (failing && s.Waited < s.Patience)) {
 		return Decision{Do: wait, Why: fmt.Sprintf("the sentinels hold this master for down and may choose %s: a moment for that", heir)}
 	}
 	return Decision{Do: master, Why: fmt.Sprintf("the sentinels say that this member is master (epoch %d), and its data are there", newest.Epoch)}
@@ -131,14 +128,14 @@ func byEvidence(s Situation, views []View) Decision {
 		return follow(s, running, running+" runs as master, as a majority of the members has seen")
 	}
 	last := lastMaster(s, views)
-	if last.master != "" && s.Sentinels > 0 && s.Waited < sentinelsFirst {
+	if last.master != "" && s.Sentinels > 0 && s.Waited < s.moment() {
 		return Decision{Do: wait, Why: fmt.Sprintf("no majority of the sentinels knows a master yet; %s was it in epoch %d", last.master, last.epoch)}
 	}
 	choice, why := choose(s, last)
 	if choice == "" {
 		return Decision{Do: wait, Why: why}
 	}
-	if held := s.Seen[s.Held]; s.Held != "" && held.Name != "" && s.HeldFor < choiceHolds {
+	if held := s.Seen[s.Held]; s.Held != "" && held.Name != "" && s.HeldFor < s.moment() {
 		choice, why = s.Held, "chosen before"
 	}
 	if choice != s.Me {

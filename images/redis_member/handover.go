@@ -25,17 +25,21 @@ func (s *server) handOver() {
 		say("no handover: %v", err)
 		return
 	}
-	if err := s.sentinels.failover(); err != nil {
-		say("no handover: %v", err)
-		return
-	}
-	for time.Now().Before(deadline) {
+	for begun := false; time.Now().Before(deadline); {
+		if !begun {
+			// The sentinels may not know yet that a replica may be chosen: they refuse then.
+			err := s.sentinels.failover()
+			begun = err == nil
+			if err != nil {
+				say("no handover yet: %v", err)
+			}
+		}
 		view := viewer{last: s.sentinels.views()}
 		if heir := view.newest().Master; heir != "" && heir != s.o.name {
 			say("%s follows as master", heir)
 			return
 		}
-		time.Sleep(pollEvery)
+		time.Sleep(2 * pollEvery)
 	}
 	say("no other master within %s", s.o.handover)
 }

@@ -37,8 +37,10 @@ SERVER_PORT, SENTINEL_PORT = 6379, 26379
 USERS = ("admin", "app", "check", "exporter", "replication", "sentinel")
 PR_SET_PDEATHSIG = 1
 PATIENCE = 30.0  # seconds
-# Shorter than in a cluster, so that tests are quick; long enough for a busy machine.
-DOWN_AFTER_MS, FAILOVER_TIMEOUT_MS = 1000, 4000
+# Shorter than in a cluster, so that tests are quick; a busy machine may stand still for a second.
+DOWN_AFTER_MS, FAILOVER_TIMEOUT_MS = 1500, 4000
+# For sets that nobody is to fail over unasked, however busy the machine is.
+PATIENT_MS = 15_000
 
 
 class RedisProcess:
@@ -86,27 +88,22 @@ class RedisProcess:
 
     def kill(self) -> None:
         """kill -9, frozen or not, of all its processes; what its run directory held is gone, as with a pod."""
-        server = self.server_pid if self.running else 0
-        if self.running:
-            os.kill(self.pid, signal.SIGKILL)
-            self._process and self._process.wait()
-        if self.owner.program:
-            if server:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(server, signal.SIGKILL)
-                self.owner.until(lambda: not Path(f"/proc/{server}").exists(), f"{self.name}'s server ends")
-            shutil.rmtree(self.run)
-            self.run.mkdir()
+        self.owner.kill(self)
 
     def kill_server(self) -> None:
         """kill -9 of redis-server alone."""
         os.kill(self.server_pid, signal.SIGKILL)
 
+    def wait(self, timeout: float = PATIENCE) -> int:
+        """The exit code, when it has ended."""
+        assert self._process is not None
+        return self._process.wait(timeout)
+
     def terminate(self, timeout: float = PATIENCE) -> int:
         """SIGTERM; the exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(timeout)
+        return self.wait(timeout)
 
     def freeze(self) -> None:
         """SIGSTOP of the server: connections stay, nothing answers."""
@@ -140,7 +137,7 @@ class RedisProcess:
 
     def log(self) -> str:
         """The end of what it said."""
-        return (self.directory / "log").read_text(errors="replace")[-6000:]
+        return (self.directory / "log").read_text(errors="replace")[-4000:]
 
 
 class RedisSet:
@@ -156,8 +153,10 @@ class RedisSet:
         master_name: str = "redis",
         settings: Sequence[str] = (),
         options: Sequence[str] = (),
+        down_after_ms: int = DOWN_AFTER_MS,
     ) -> None:
         """settings: further lines of redis.conf. options: further flags of redis-member server."""
+        self.down_after_ms = down_after_ms
         self.directory, self.program, self.master_name = directory, program, master_name
         self.settings, self.options = list(settings), list(options)
         self.network = free_network()
@@ -207,6 +206,21 @@ class RedisSet:
         """Start these, or all that do not run. Does not wait."""
         for process in processes or [process for process in self.everyone if not process.running]:
             process.start()
+
+    def kill(self, *processes: RedisProcess) -> None:
+        """kill -9 of these at the same moment; of all without one."""
+        running = [process for process in processes or self.everyone if process.running]
+        # The programs first: they would start their servers again.
+        pids = [pid for pids in ([one.pid for one in running], [one.server_pid for one in running]) for pid in pids if pid]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for process in running:
+            process.wait()
+            if self.program:
+                shutil.rmtree(process.run)
+                process.run.mkdir()
+        self.until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "what was killed ends")
 
     def master(self) -> RedisProcess:
         """The one running member that says master and has the sentinels' majority, if there are any. Raises LookupError."""
@@ -266,19 +280,29 @@ class RedisSet:
                 raise TimeoutError(f"not within {timeout} s: {what}\n{logs}")
             time.sleep(0.05)
 
+    def failover(self) -> RedisProcess:
+        """Have the sentinels choose another master; that one."""
+        before = self.master()
+
+        def other() -> bool:
+            with contextlib.suppress(redis.RedisError):  # one is under way, or no replica may be chosen yet
+                self.sentinels[0].ask("SENTINEL", "FAILOVER", self.master_name)
+            with contextlib.suppress(LookupError):
+                return self.master() is not before
+            return False
+
+        self.until(other, "another master")
+        return self.master()
+
     def close(self) -> None:
         """End every process."""
         atexit.unregister(self.close)
-        for process in self.everyone:
-            if process.running:
-                process.kill()
+        self.kill()
 
     def common_settings(self) -> list[str]:
         """What the configuration of a deployment says."""
-        return [
-            "appendonly yes", 'save ""', "min-replicas-to-write 1", "min-replicas-max-lag 5", "repl-diskless-sync-delay 0",
-            "repl-ping-replica-period 1", *self.settings,
-        ]  # fmt: skip
+        replicated = ["min-replicas-to-write 1", "min-replicas-max-lag 5", "repl-diskless-sync-delay 0", "repl-ping-replica-period 1"]
+        return ["appendonly yes", 'save ""', *(replicated if len(self.members) > 1 else []), *self.settings]
 
     def command_line(self, process: RedisProcess) -> list[str]:
         sentinel = process in self.sentinels
@@ -292,7 +316,7 @@ class RedisSet:
         flags += ["-name", process.name, "-master", self.master_name, "-users", str(self.users), "-data", str(process.data)]
         flags += ["-run", str(process.run), "-bind", process.address, "-program", redis_server()]
         if sentinel:
-            timing = ["-down-after", f"{DOWN_AFTER_MS}ms", "-failover-timeout", f"{FAILOVER_TIMEOUT_MS}ms"]
+            timing = ["-down-after", f"{self.down_after_ms}ms", "-failover-timeout", f"{FAILOVER_TIMEOUT_MS}ms"]
             return [self.program, "sentinel", "-namespace", "tests", *timing, *flags]
         return [self.program, "server", "-config", str(self.directory / "redis.conf"), *flags, *self.options]
 
@@ -309,7 +333,10 @@ class RedisSet:
         name, first = self.master_name, self.members[0]
         lines = [f"bind {process.address}", f"port {process.port}", f"dir {process.run}", f"sentinel announce-ip {process.address}"]
         lines += [f"sentinel monitor {name} {first.address} {first.port} {self.quorum}"]
-        lines += [f"sentinel down-after-milliseconds {name} {DOWN_AFTER_MS}", f"sentinel failover-timeout {name} {FAILOVER_TIMEOUT_MS}"]
+        lines += [
+            f"sentinel down-after-milliseconds {name} {self.down_after_ms}",
+            f"sentinel failover-timeout {name} {FAILOVER_TIMEOUT_MS}",
+        ]
         lines += [f"sentinel auth-user {name} sentinel", f"sentinel auth-pass {name} {self.password('sentinel')}"]
         return [*lines, "sentinel sentinel-user sentinel", f"sentinel sentinel-pass {self.password('sentinel')}", *self._plain_users()]
 

@@ -1,0 +1,47 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real servers and sentinels, started by redis-member as in pods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis_programs import redis_member, redis_server
+from redis_servers import PATIENT_MS, RedisSet
+
+
+@pytest.fixture
+def make_set(tmp_path: Path) -> Iterator[Callable[..., RedisSet]]:
+    """Make a set that is not started; all of them end with the test."""
+    if not redis_server() or not redis_member():
+        pytest.skip("there is no redis-server ($STACKGATE_REDIS_SERVER, PATH, apt-get), or no Go")
+    made: list[RedisSet] = []
+
+    def make(**options: Any) -> RedisSet:
+        made.append(RedisSet(tmp_path / f"set-{len(made)}", program=redis_member(), **options))
+        return made[-1]
+
+    yield make
+    for redis_set in made:
+        redis_set.close()
+
+
+@pytest.fixture
+def redis_set(make_set: Callable[..., RedisSet]) -> RedisSet:
+    """Three servers and three sentinels that run and are whole. The sentinels fail over when they are told to."""
+    made = make_set(down_after_ms=PATIENT_MS)
+    made.start()
+    made.wait()
+    return made
+
+
+@pytest.fixture
+def quick_set(make_set: Callable[..., RedisSet]) -> RedisSet:
+    """The same; the sentinels notice a dead master soon, and members wait for missing ones for 4 s only."""
+    made = make_set(options=["-patience", "4s"])
+    made.start()
+    made.wait()
+    return made

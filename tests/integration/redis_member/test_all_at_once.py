@@ -1,0 +1,29 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All pods killed at the same moment: one master each time, and nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+import random
+
+from redis_ledger import RedisLedger
+from redis_servers import RedisSet
+
+TIMES = 10
+
+
+def test_all_are_killed_at_the_same_moment_ten_times(redis_set: RedisSet) -> None:
+    chance = random.Random(6)
+    with RedisLedger(redis_set) as ledger:
+        for _time in range(TIMES):
+            ledger.more(500)
+            redis_set.kill()
+            everyone = redis_set.everyone
+            chance.shuffle(everyone)
+            for process in everyone:
+                process.start()
+            redis_set.wait()
+            assert ledger.lost() == []
+    masters = [member.name for member in redis_set.members if member.info()["role"] == "master"]
+    assert len(masters) == 1
+    assert len(ledger.acknowledged) >= 500 * TIMES
