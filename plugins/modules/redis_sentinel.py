@@ -120,7 +120,7 @@ plan:
   elements: dict
   contains:
     kind:
-      description: One of V(withhold), V(switch over), V(monitor), V(set), V(log in), V(enlist), V(forget).
+      description: One of V(switch over), V(monitor), V(set), V(log in), V(enlist), V(forget).
       type: str
     sentence:
       description: What it does.

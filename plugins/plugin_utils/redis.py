@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -37,13 +38,14 @@ def request(options: Mapping[str, Any]) -> reach.Request:
 
 
 def access(options: Mapping[str, Any], cluster: Callable[[], Cluster], check: bool = False) -> reach.Fleet:
-    """The members of a task. cluster: gives the connection to the cluster, always the same; called only when it is needed.
+    """The members of a task. cluster: makes the connection to the cluster; called at most once, and only when it is needed.
 
     check: in check mode a Secret that is missing is taken for one that the run makes before this task.
     Raises StackgateError when options contradict each other, a Secret or its key is missing, or a library is.
     """
     need_redis()
     wanted = request(options)
+    cluster = functools.cache(cluster)
     return reach.reach(wanted, login.credentials(cluster, wanted.namespace, options["credentials"], check), cluster)
 
 

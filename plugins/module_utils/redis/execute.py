@@ -99,8 +99,7 @@ class Execution:
         self._tell(step.sentence)
         try:
             if step.kind is Kind.SWITCH_OVER:
-                barred = [name for name in self._fleet.leaving if name not in self._fleet.servers]
-                switched = Switchover(self._fleet, {step.target, *barred}, self._tell).run(max(self._left(), POLL))
+                switched = Switchover(self._fleet, step.barred, self._tell).run(max(self._left(), POLL))
                 self._tell(f"{switched.new} is master; writes waited for {switched.seconds:.2f} s")
             else:
                 self._send(step)

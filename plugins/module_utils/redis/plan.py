@@ -25,7 +25,6 @@ DEFAULT_PRIORITY = 100
 class Kind(Enum):
     """The kinds of steps, in the words that a result shows."""
 
-    WITHHOLD = "withhold"  # a server that goes is not to be promoted
     SWITCH_OVER = "switch over"
     MONITOR = "monitor"
     SET = "set"
@@ -37,7 +36,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Step:
-    """One step. target: the member that gets the commands. before, after: what a difference shows."""
+    """One step. target: the member that gets the commands. before, after: what a difference shows. barred: who is not to be promoted."""
 
     kind: Kind
     sentence: str
@@ -46,6 +45,7 @@ class Step:
     before: Mapping[str, object] = field(default_factory=dict)
     after: Mapping[str, object] = field(default_factory=dict)
     hint: str = ""
+    barred: frozenset[str] = frozenset()
 
     @property
     def waits(self) -> bool:
@@ -112,26 +112,15 @@ def _leave(observation: Observation) -> Iterator[Step]:
     agreed = observation.agreed
     if not agreed or any(server.address == agreed for server in observation.servers):
         return
-    extra = {known.address: known for sentinel in observation.sentinels for known in observation.extra_replicas(sentinel)}
-    for address, known in sorted(extra.items()):
-        if known.priority and not known.down and address != agreed:
-            name = observation.name_of(address)
-            yield Step(
-                Kind.WITHHOLD,
-                f"{name} is not to be promoted: it is to go",
-                name,
-                (("CONFIG", "SET", "replica-priority", 0),),
-                {name: {"replica-priority": known.priority}},
-                {name: {"replica-priority": 0}},
-            )
+    extra = {known.address for sentinel in observation.sentinels for known in observation.extra_replicas(sentinel)}
     name = observation.name_of(agreed)
     yield Step(
         Kind.SWITCH_OVER,
         f"{name} is to go, and hands over to a server that stays",
         name,
-        (),
-        {"master": name},
-        {"master": "a server that stays"},
+        before={"master": name},
+        after={"master": "a server that stays"},
+        barred=frozenset(observation.name_of(address) for address in extra | {agreed}),
     )
 
 

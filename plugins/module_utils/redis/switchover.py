@@ -8,7 +8,7 @@ master is made its replica, and ends its clients' connections, before it is open
 
 The moment is chosen. During a failover a sentinel asks a replica for its INFO a second after the last one, and the promotion shows in it
 (sentinel.c, sentinelSendPeriodicCommands); REPLICAOF NO ONE goes out after three turns of its timer, up to 0.3 s. So all of its last
-INFOs should be about 0.65 s old when the failover begins. They are made that young by SENTINEL DEBUG INFO-PERIOD (7.0); an older sentinel
+INFOs should be about 0.6 s old when the failover begins. They are made that young by SENTINEL DEBUG INFO-PERIOD (7.0); an older sentinel
 is waited for. Whoever is interrupted leaves a pause that ends by itself, and a failover that the sentinels end.
 """
 
@@ -36,7 +36,7 @@ PROMOTION = 5.0
 # Seconds from one look to the next: in the critical phase, and outside of it.
 QUICK, POLL = 0.01, 0.2
 # Age of the sentinel's last INFOs at which the failover begins, in milliseconds: from, to.
-AGE_MS = (600, 720)
+AGE_MS = (520, 620)
 # What SENTINEL DEBUG INFO-PERIOD is set to so that all replicas are asked in the same turn, in milliseconds; and how young it makes them.
 TOGETHER_MS, YOUNG_MS = 100, 400
 # Bytes by which a replica may be behind before the pause: more would not be caught up in it.
