@@ -51,16 +51,17 @@ class Visitor:
     address: str
     host: str
     port: int = 80
+    timeout: float = TIMEOUT
     cookies: dict[str, str] = field(default_factory=dict)
 
     def request(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Answer:
-        """One request; redirects are not followed. OSError when nothing answers within TIMEOUT seconds."""
+        """One request; redirects are not followed. OSError when nothing answers within `timeout` seconds."""
         sent = {"Host": self.host, "Accept": "*/*", **(headers or {})}
         if self.cookies:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         if method != "GET":
             sent |= {"X-CSRFToken": self.cookies.get("csrftoken", ""), "Referer": f"http://{self.host}/"}
-        connection = http.client.HTTPConnection(self.address, self.port, timeout=TIMEOUT)
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=self.timeout)
         try:
             connection.request(method, path, body=body, headers=sent)
             response = connection.getresponse()
