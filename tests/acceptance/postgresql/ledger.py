@@ -5,7 +5,8 @@
 ledger.py drill <seconds> [key]     commit row after row until the time is over, then look for every one that was acknowledged
 ledger.py keep <text>               commit one row
 ledger.py find <text>               whether it is there
-ledger.py query <key> <statement>   the rows of a statement, asked by the user whose URI is in that key of the Secret
+ledger.py query <key> <statement> [host]   the rows of a statement, asked by the user whose URI is in that key of the Secret
+ledger.py refused <user> [host]     what a login as somebody else without a password is answered
 ledger.py reach [refused]           whether the pooler can be connected to; `refused`: until it cannot
 """
 
@@ -24,24 +25,26 @@ SECRET = Path("/run/secrets/application")
 PAUSE = 0.02
 
 
-def connect(key="uri", timeout=30):
-    connection = psycopg2.connect((SECRET / key).read_text(), connect_timeout=timeout)
+def connect(key="uri", host=None):
+    connection = psycopg2.connect((SECRET / key).read_text(), connect_timeout=30, **({"host": host} if host else {}))
     connection.autocommit = True
     return connection
 
 
-def once(statement, *values, key="uri"):
+def once(statement, *values, key="uri", host=None):
     """One statement on a connection of its own, again for as long as a failover may take."""
     for _attempt in range(40):
         try:
-            connection = connect(key)
+            connection = connect(key, host)
             try:
                 with connection.cursor() as cursor:
                     cursor.execute(statement, values)
                     return cursor.fetchall() if cursor.description else []
             finally:
                 connection.close()
-        except (psycopg2.OperationalError, psycopg2.errors.ReadOnlySqlTransaction):
+        except (psycopg2.OperationalError, psycopg2.errors.ReadOnlySqlTransaction) as error:
+            if "permission denied" in str(error) or "no such database" in str(error):
+                raise
             # A pod's first connections are refused until its node's network policies know it; a cluster may be failing over.
             time.sleep(1)
     sys.exit("no connection")
@@ -97,12 +100,20 @@ def find(text):
     return bool(once("SELECT FROM kept WHERE what = %s", text))
 
 
-def query(key, statement):
+def query(key, statement, host=None):
     """What the server refuses comes as text."""
     try:
-        return once(statement, key=key)
+        return once(statement, key=key, host=host)
     except psycopg2.Error as error:
         return str(error)
+
+
+def refused(user, host="postgresql-leader"):
+    try:
+        psycopg2.connect(host=host, user=user, dbname="postgres", password="none", connect_timeout=10).close()
+    except psycopg2.OperationalError as error:
+        return str(error)
+    return ""
 
 
 def reach(wanted="open"):
@@ -120,5 +131,5 @@ def reach(wanted="open"):
 
 
 if __name__ == "__main__":
-    commands = {function.__name__: function for function in (drill, keep, find, query, reach)}
+    commands = {function.__name__: function for function in (drill, keep, find, query, refused, reach)}
     print(json.dumps(commands[sys.argv[1]](*sys.argv[2:]), default=str))
