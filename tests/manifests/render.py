@@ -91,7 +91,8 @@ def render(name: str, files: list[Path]) -> dict[str, Any]:
     secrets["object-storage-root"] = ["access-key", "secret-key"]
     for user in value("__object_storage_users", "object_storage"):
         secrets[user["secret"]] = sorted(["secret-key", *user["values"]])
-    secrets["redis"] = sorted(["password", *value("__redis_values", "redis"), *value("__redis_fields", "redis")])
+    for secret in value("__redis_secrets", "redis"):
+        secrets[secret["name"]] = sorted(key for part in ("generate", "values", "fields") for key in secret.get(part) or {})
     return {
         "objects": objects,
         "texts": texts,

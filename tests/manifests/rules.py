@@ -14,7 +14,7 @@ Object = dict[str, Any]
 Rule = Callable[["Stack"], Iterator[str]]
 
 TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
-LASTING = ("Deployment", "StatefulSet")
+LASTING = ("Deployment", "StatefulSet", "DaemonSet")
 # Settings of the pod's own network, which `restricted` allows since 1.29.
 OWN_SYSCTLS = {f"net.ipv4.tcp_keepalive_{what}" for what in ("time", "intvl", "probes")}
 RESTRICTED_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
@@ -30,6 +30,8 @@ API_CLIENTS = {"postgresql": {"configmaps", "pods"}}
 LABELS = ("instance", "component", "managed-by", "part-of")
 CLIENT_OF = "stackgate.k3s/client-of-"
 EDGE = "stackgate.k3s/edge"
+# What Kubernetes labels each pod of a StatefulSet with: a Service for one pod selects by it.
+POD_NAME = "statefulset.kubernetes.io/pod-name"
 
 
 @dataclass
@@ -104,6 +106,11 @@ def title(item: Object) -> str:
 def template(item: Object) -> Object:
     spec = item["spec"]
     return dict(spec["jobTemplate"]["spec"]["template"] if item["kind"] == "CronJob" else spec["template"])
+
+
+def one_pod(service: Object) -> str:
+    """The only pod that a Service is for, by its name; empty: it is for all of a workload."""
+    return str((service["spec"].get("selector") or {}).get(POD_NAME, ""))
 
 
 def matches(selector: Object | None, labels: dict[str, str]) -> bool:
@@ -236,7 +243,7 @@ def probes(stack: Stack) -> Iterator[str]:
 def spread(stack: Stack) -> Iterator[str]:
     """Pods of one workload go to different nodes."""
     for pod in stack.pods():
-        if not pod.lasting:
+        if not pod.lasting or pod.owner["kind"] == "DaemonSet":
             continue
         constraints = pod.spec.get("topologySpreadConstraints", [])
         hosts = [constraint for constraint in constraints if constraint["topologyKey"] == "kubernetes.io/hostname"]
@@ -259,7 +266,8 @@ def updates(stack: Stack) -> Iterator[str]:
                     yield f"{pod.name}: container {container['name']}: a pause before the end expected (preStop sleep)"
                 if grace <= pause:
                     yield f"{pod.name}: {grace} s to end are not more than the pause of {pause} s"
-        strategy = "OnDelete" if pod.component in ROLLED_BY_BOOTSTRAP else "RollingUpdate"
+        alone = pod.component == "redis" and spec.get("replicas") == 1  # without sentinels there is no order to keep
+        strategy = "OnDelete" if pod.component in ROLLED_BY_BOOTSTRAP and not alone else "RollingUpdate"
         if pod.owner["kind"] == "StatefulSet" and spec.get("updateStrategy", {}).get("type") != strategy:
             yield f"{pod.name}: updateStrategy {strategy} expected"
         if pod.owner["kind"] == "Job" and (not spec.get("activeDeadlineSeconds") or "ttlSecondsAfterFinished" in spec):
@@ -283,6 +291,12 @@ def disruption(stack: Stack) -> Iterator[str]:
                 yield f"{title(budget)}: maxUnavailable 1 and AlwaysAllow expected, seen {budget['spec']}"
 
 
+def members(pod: Pod) -> list[str]:
+    """The pods of a StatefulSet by name."""
+    owner = pod.owner
+    return [f"{owner['metadata']['name']}-{ordinal}" for ordinal in range(owner["spec"].get("replicas", 1))]
+
+
 def targets(scaler: Object, owner: Object) -> bool:
     reference = scaler["spec"]["scaleTargetRef"]
     return bool(reference["kind"] == owner["kind"] and reference["name"] == owner["metadata"]["name"])
@@ -303,7 +317,10 @@ def selectors(stack: Stack) -> Iterator[str]:
                     yield f"{pod.name}: its selector also matches the pods of {other.name}"
     for item in stack.of("Service", "PodDisruptionBudget"):
         selector = {"matchLabels": item["spec"]["selector"]} if item["kind"] == "Service" else item["spec"]["selector"]
-        found = [pod for pod in pods if matches(selector, pod.labels)]
+        name = one_pod(item) if item["kind"] == "Service" else ""
+        if name:
+            selector = {"matchLabels": {key: value for key, value in selector["matchLabels"].items() if key != POD_NAME}}
+        found = [pod for pod in pods if matches(selector, pod.labels) and (not name or name in members(pod))]
         # Several workloads of one component only where the selector says so.
         if len(found) != 1 and (not found or selector["matchLabels"].get("app.kubernetes.io/component") != found[0].component):
             yield f"{title(item)}: selects {', '.join(pod.name for pod in found) or 'nothing'}; one workload, or a component, expected"
@@ -518,23 +535,6 @@ def exposure(stack: Stack) -> Iterator[str]:
             yield f"{title(service)}: type ClusterIP expected, seen {service['spec'].get('type')}"
     for item in stack.of("ClusterRole", "ClusterRoleBinding"):
         yield f"{title(item)}: no component needs rights in the cluster"
-    for ingress in stack.of("Ingress"):
-        if not ingress["spec"].get("ingressClassName"):
-            yield f"{title(ingress)}: ingressClassName expected"
-        for name in ingress["metadata"].get("annotations", {}):
-            if "snippet" in name:
-                yield f"{title(ingress)}: an annotation with configuration text: {name}"
-
-
-# -- gates --------------------------------------------------------------------------------------------------------------------
-
-GATED = {
-    "Deployment": "rollout",
-    "StatefulSet": "rollout",
-    "Job": "job",
-    "PersistentVolumeClaim": "pvc",
-    "HorizontalPodAutoscaler": "hpa",
-    "PodDisruptionBudget": "pdb",
     for item in stack.of("Role", "RoleBinding"):
         resources = API_CLIENTS.get(item["metadata"].get("labels", {}).get("app.kubernetes.io/component", ""))
         if resources is None:
@@ -553,6 +553,23 @@ GATED = {
                 yield f"{title(item)}: rights on {', '.join(sorted(resources))} expected, seen {rule}"
             if not rule.get("resourceNames") and set(rule["verbs"]) - {"create", "list", "watch"}:
                 yield f"{title(item)}: names of what may be written expected, seen {rule}"
+    for ingress in stack.of("Ingress"):
+        if not ingress["spec"].get("ingressClassName"):
+            yield f"{title(ingress)}: ingressClassName expected"
+        for name in ingress["metadata"].get("annotations", {}):
+            if "snippet" in name:
+                yield f"{title(ingress)}: an annotation with configuration text: {name}"
+
+
+# -- gates --------------------------------------------------------------------------------------------------------------------
+
+GATED = {
+    "Deployment": "rollout",
+    "StatefulSet": "rollout",
+    "Job": "job",
+    "PersistentVolumeClaim": "pvc",
+    "HorizontalPodAutoscaler": "hpa",
+    "PodDisruptionBudget": "pdb",
     "Ingress": "ingress",
 }
 
@@ -580,8 +597,13 @@ def gates(stack: Stack) -> Iterator[str]:
         if not any(condition.get("name") == claim or counts(condition, claims, claim) for condition in waits):
             yield f"claim {claim}: no gate waits for it"
     for service in stack.of("Service"):
-        if service["spec"].get("clusterIP") != "None" and not any(
-            condition["kind"] == "endpoints" and condition["service"] == service["metadata"]["name"] for condition in conditions
+        # A member's own Service has addresses when its StatefulSet is rolled out.
+        if (
+            service["spec"].get("clusterIP") != "None"
+            and not one_pod(service)
+            and not any(
+                condition["kind"] == "endpoints" and condition["service"] == service["metadata"]["name"] for condition in conditions
+            )
         ):
             yield f"{title(service)}: no gate waits for its endpoints"
     objects = {"job": "Job", "hpa": "HorizontalPodAutoscaler", "pdb": "PodDisruptionBudget", "ingress": "Ingress"}

@@ -124,7 +124,7 @@ BREAKS: list[tuple[Rule, str, Break]] = [
     (rules.names, "default namespace", lambda s: item(s, "Service", "web")["metadata"].update(namespace="default")),
     (rules.network, "no denial", lambda s: without(s, "NetworkPolicy", "default-deny")),
     (rules.network, "no names", lambda s: without(s, "NetworkPolicy", "allow-dns")),
-    (rules.network, "no way in", lambda s: without(s, "NetworkPolicy", "redis")),
+    (rules.network, "no way in", lambda s: without(s, "NetworkPolicy", "redis-proxy")),
     (rules.network, "no way out", lambda s: without(s, "NetworkPolicy", "redis-clients")),
     (rules.network, "for the world", lambda s: item(s, "NetworkPolicy", "web")["spec"]["ingress"][0].pop("from")),
     (rules.network, "client of nobody", lambda s: labels(s, "web").update({"stackgate.k3s/client-of-nobody": "true"})),

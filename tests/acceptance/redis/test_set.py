@@ -1,0 +1,102 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The set that was delivered, as an application sees it."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+from conftest import Ledger
+from instance import Instance
+
+
+@pytest.mark.covers("CH2-F11")
+def test_one_master_on_which_all_sentinels_agree(ledger: Ledger) -> None:
+    found = ledger.status()
+    assert sorted(found["servers"]) == [f"redis-{n}" for n in range(3)]
+    assert sorted(found["servers"].values()) == ["master", "slave", "slave"]
+    assert sorted(found["sentinels"]) == [f"redis-sentinel-{n}" for n in range(3)]
+    assert ledger.master()
+
+
+def test_an_application_needs_the_uri_alone(ledger: Ledger, instance: Instance) -> None:
+    uri = instance.secret("redis", "uri")
+    assert uri == f"redis://app:{instance.secret('redis', 'password')}@redis:6379"
+    assert instance.secret("redis", "cache-uri") == f"{uri}/1"
+    name = secrets.token_hex(8)
+    assert ledger("keep", name)
+    assert ledger("find", name)
+
+
+def test_an_application_may_ask_the_sentinels_itself(ledger: Ledger) -> None:
+    assert ledger("by-sentinel") == {"read": "yes", "replicas": 2}
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        (["PUBLISH", "__sentinel__:hello", "127.0.0.1,26379,0,0,redis,127.0.0.1,6379,9999"], "NOPERM"),
+        (["SPUBLISH", "__sentinel__:hello", "x"], "NOPERM"),
+        (["PUBLISH", "news", "x"], "0"),
+        (["CONFIG", "GET", "requirepass"], "NOPERM"),
+        (["ACL", "LIST"], "NOPERM"),
+        (["REPLICAOF", "NO", "ONE"], "NOPERM"),
+        (["DEBUG", "SLEEP", "0"], "NOPERM"),
+        (["SHUTDOWN"], "NOPERM"),
+        (["FLUSHDB"], "OK"),
+    ],
+    ids=lambda given: " ".join(given[:2]) if isinstance(given, list) else "",
+)
+def test_the_application_cannot_touch_the_set(ledger: Ledger, command: list[str], answer: str) -> None:
+    """Who can publish to the sentinels' channel can make them believe in another master."""
+    database = ["SELECT", "15"] if command == ["FLUSHDB"] else []
+    assert not database or ledger("allowed", "", *database) == "OK"
+    said = ledger("allowed", "", *(["EVAL", "redis.call('select', 15) return redis.call('flushdb')", "0"] if database else command))
+    assert answer in said
+
+
+@pytest.mark.parametrize(
+    ("user", "command"),
+    [("check", ["GET", "x"]), ("exporter", ["GET", "x"]), ("replication", ["SET", "x", "y"]), ("sentinel", ["GET", "x"])],
+)
+def test_each_other_user_has_its_own_part_only(ledger: Ledger, user: str, command: list[str]) -> None:
+    assert "NOPERM" in ledger("allowed", user, *command)
+
+
+def test_members_of_a_kind_are_on_different_nodes(instance: Instance) -> None:
+    for name in ("redis", "redis-sentinel", "redis-proxy"):
+        nodes = [pod["spec"]["nodeName"] for pod in instance.pods(f"app.kubernetes.io/name={name}")]
+        assert len(set(nodes)) == len(nodes) == 3, name
+
+
+def test_nobody_connects_who_does_not_say_so(instance: Instance, ledger: Ledger) -> None:
+    """The same pod without the label, once its node's policies know it, is refused."""
+    pods = instance.dynamic.resources.get(api_version="v1", kind="Pod")
+    label = "stackgate.k3s/client-of-redis"
+
+    def set_label(value: str | None) -> None:
+        body = {"metadata": {"name": "ledger", "labels": {label: value}}}
+        pods.patch(body=body, name="ledger", namespace=instance.namespace, content_type="application/merge-patch+json")
+
+    assert ledger("reach") is True
+    set_label(None)
+    try:
+        assert ledger("reach", "refused") is False
+    finally:
+        set_label("true")
+    assert ledger("reach") is True
+
+
+def test_all_are_ready(instance: Instance) -> None:
+    for pod in instance.pods("app.kubernetes.io/component=redis"):
+        assert all(status["ready"] for status in pod["status"]["containerStatuses"]), pod["metadata"]["name"]
+
+
+def test_passwords_are_in_no_specification(instance: Instance) -> None:
+    text = str(
+        [instance.objects(*kind) for kind in (("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"), ("v1", "Pod"), ("v1", "ConfigMap"))]
+    )
+    assert instance.secret("redis", "password") not in text
+    for user in ("admin", "check", "exporter", "replication", "sentinel"):
+        assert instance.secret("redis-members", f"{user}-password") not in text
