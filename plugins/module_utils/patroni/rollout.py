@@ -91,6 +91,7 @@ class Rollout:
         then, and still wait after their restart. Then the leader restarts where it is, and the replicas once more.
         """
         stayed: set[str] = set()
+        handed_over: set[str] = set()
         rounds: dict[str, int] = {}
         while waiting := self._waiting(self.talk.observe()):
             found = self.settle("before the next server restarts")
@@ -100,7 +101,8 @@ class Rollout:
             name = order(waiting, found)[0] if not stayed & set(waiting) else found.holder
             if rounds.get(name, 0) >= 2:
                 raise StackgateError(f"{name} has taken over its parameters", f"after two restarts it still waits for one: {waiting[name]}")
-            if name == found.holder and not stayed and self._hand_over(name, found):
+            if name == found.holder and not stayed and name not in handed_over and self._hand_over(name, found):
+                handed_over.add(name)
                 continue
             self._restart(name, waiting.get(name, "the replicas wait for the leader's parameters"), role(name, found))
             rounds[name] = rounds.get(name, 0) + 1

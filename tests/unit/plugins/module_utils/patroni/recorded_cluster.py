@@ -53,9 +53,13 @@ class Recorded:
         if old == name:
             return
         mine, theirs = self.status[name], self.status[old]
-        keep = {one: {key: self.status[one].get(key) for key in ("patroni",)} for one in (name, old)}
-        self.status[name], self.status[old] = {**theirs, **keep[name]}, {**mine, **keep[old], "sync_standby": True}
-        timeline = self.status[name]["timeline"] + 1
+        for key in ("state", "role", "xlog", "replication", "replication_state"):
+            one, other = mine.pop(key, None), theirs.pop(key, None)
+            mine.update({key: other} if other is not None else {})
+            theirs.update({key: one} if one is not None else {})
+        mine.pop("sync_standby", None)
+        theirs["sync_standby"] = True
+        timeline = mine["timeline"] + 1
         replicas = [one for one in self.status if one != name]
         for one, status in self.status.items():
             status["timeline"] = timeline
