@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import testinfra
+from forum_ledger import IMPATIENCE, People
 from instance import Instance
 from members import member, new_thread
 from testinfra.host import Host
@@ -92,4 +93,27 @@ def newcomer(instance: Instance, forum_host: str, inside: Callable[[str], Host])
     inside("web").check_output(
         'python -c "import django; django.setup(); from django.contrib.auth import get_user_model; '
         f'[user.delete(anonymous_username=user.username) for user in get_user_model().objects.filter(username__in={names})]"'
+    )
+
+
+@pytest.fixture
+def people(
+    instance: Instance,
+    admin: Visitor,
+    anonymous: Visitor,
+    newcomer: Callable[[], tuple[str, Visitor]],
+    post: Callable[[str], dict[str, Any]],
+    inside: Callable[[str], Host],
+) -> Iterator[People]:
+    """Who uses the forum while something breaks. What they wrote is deleted after the test."""
+    text = "Written before anything broke"
+    known = (post(text)["url"], text)
+    name, recipient = newcomer()
+    for visitor in (admin, anonymous, recipient):
+        visitor.timeout = IMPATIENCE
+    found = People(admin, instance.secret(ADMIN_SECRET, "username"), recipient, name, anonymous, known)
+    yield found
+    inside("web").check_output(
+        'python -c "import django; django.setup(); from misago.threads.models import Thread; '
+        f"[thread.delete() for thread in Thread.objects.filter(title__startswith='Ledger {found.tag}')]\""
     )

@@ -10,6 +10,8 @@ import pytest
 from instance import Instance
 from testinfra.host import Host
 
+COMPONENTS = ("nginx", "website", "web", "worker", "postgresql", "postgresql-proxy", "redis", "redis-proxy", "redis-sentinel")
+
 
 @pytest.mark.covers("WE-F28")
 def test_every_pod_is_ready_and_none_has_crashed(instance: Instance) -> None:
@@ -55,7 +57,7 @@ def test_replicas_are_spread_over_the_nodes(instance: Instance) -> None:
 def test_each_component_is_of_the_kind_that_it_needs(instance: Instance) -> None:
     stateful = {item["metadata"]["name"] for item in instance.objects("apps/v1", "StatefulSet")}
     stateless = {item["metadata"]["name"] for item in instance.objects("apps/v1", "Deployment")}
-    assert {"postgresql", "redis"} <= stateful
+    assert {"postgresql", "redis", "redis-sentinel"} <= stateful
     assert "nginx" in stateless
 
 
@@ -76,7 +78,7 @@ def test_the_forum_s_tables_are_in_postgresql(inside: Callable[[str], Host]) -> 
 
 
 def test_nothing_runs_as_root(inside: Callable[[str], Host]) -> None:
-    for component in ("nginx", "website", "web", "worker", "postgresql", "redis"):
+    for component in COMPONENTS:
         assert inside(component).check_output("id -u") != "0", component
 
 
@@ -85,7 +87,7 @@ def test_nginx_finds_its_configuration_valid(inside: Callable[[str], Host]) -> N
 
 
 def test_the_root_file_systems_cannot_be_written(inside: Callable[[str], Host]) -> None:
-    for component in ("nginx", "website", "web", "worker", "postgresql", "redis"):
+    for component in COMPONENTS:
         assert inside(component).run("touch /probe").rc != 0, component
 
 
@@ -100,6 +102,6 @@ def test_no_secret_is_in_a_command_line(instance: Instance, inside: Callable[[st
     }
     secrets_ = {value for value in values if len(value) >= 12}
     assert secrets_
-    for component in ("nginx", "website", "web", "worker", "postgresql", "redis"):
+    for component in COMPONENTS:
         lines = inside(component).check_output("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
         assert not [value for value in secrets_ if value in lines], component

@@ -7,14 +7,10 @@ The faults are those of playbooks/drill.yml, which keeps a ledger of its own, in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import pytest
-from forum_ledger import IMPATIENCE, People
+from forum_ledger import TASKS_DONE, People
 from instance import Instance
 from ledger_pod import until
-from testinfra.host import Host
-from visitor import Visitor
 
 pytestmark = [pytest.mark.disrupts]
 
@@ -32,30 +28,6 @@ FAULTS = [
     ("postgresql", "all_pods", 60),
     ("postgresql", "node", 25),
 ]
-# A task that a lost worker had taken is given back after two minutes.
-TASKS_DONE = 240.0
-
-
-@pytest.fixture
-def people(
-    instance: Instance,
-    admin: Visitor,
-    anonymous: Visitor,
-    newcomer: Callable[[], tuple[str, Visitor]],
-    post: Callable[[str], dict[str, str]],
-    inside: Callable[[str], Host],
-) -> Iterator[People]:
-    text = "Written before anything broke"
-    known = (post(text)["url"], text)
-    name, recipient = newcomer()
-    for visitor in (admin, anonymous, recipient):
-        visitor.timeout = IMPATIENCE
-    found = People(admin, instance.secret("forum-admin", "username"), recipient, name, anonymous, known)
-    yield found
-    inside("web").check_output(
-        'python -c "import django; django.setup(); from misago.threads.models import Thread; '
-        f"[thread.delete() for thread in Thread.objects.filter(title__startswith='Ledger {found.tag}')]\""
-    )
 
 
 @pytest.mark.parametrize(("store", "fault", "seconds"), FAULTS, ids=lambda value: str(value))
