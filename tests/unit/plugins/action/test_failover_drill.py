@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from actions import perform
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.stackgate.k3s.plugins.action import failover_drill
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
+from ansible_collections.stackgate.k3s.plugins.plugin_utils.action import documented_spec
 
 OPTIONS = {
     "namespace": "shop",
@@ -70,9 +72,21 @@ def task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     Drill.made, Drill.fails, Drill.loses = [], "", 0
     monkeypatch.setattr(Cluster, "lacks", ())
     monkeypatch.setattr(failover_drill, "Drill", Drill)
-    monkeypatch.setattr(failover_drill.ActionModule, "cluster", lambda self: Cluster())
     monkeypatch.setattr(failover_drill, "_store", lambda *_given: object())
-    return lambda check=False, **options: perform(failover_drill, {**OPTIONS, **options}, check=check)
+
+    def perform(check: bool = False, **options: Any) -> dict[str, Any]:
+        made = object.__new__(failover_drill.ActionModule)
+        made._task = SimpleNamespace(check_mode=check, diff=False)
+        monkeypatch.setattr(made, "cluster", Cluster)
+        monkeypatch.setattr(made, "say", lambda text: None)
+        spec, connection = documented_spec("failover_drill")
+        validated = ArgumentSpecValidator(spec).validate({**OPTIONS, **options})
+        assert not validated.error_messages, validated.error_messages
+        given = {key: value for key, value in validated.validated_parameters.items() if key not in connection}
+        result: dict[str, Any] = made.execute(given, {})
+        return result
+
+    return perform
 
 
 def test_every_fault_is_done_so_many_times(task: Callable[..., dict[str, Any]]) -> None:
