@@ -35,12 +35,12 @@ type Situation struct {
 	Seen      map[string]Evidence // of the members that answer, and of this one
 	Waited    time.Duration       // since this member began to decide
 	Patience  time.Duration       // how long a missing member is waited for that may hold newer data
-	Held      string              // the choice named before, if any
-	HeldFor   time.Duration
+	Unseen    time.Duration       // how long the member that this one has chosen does not answer
+	Now       int64               // a number that was never used before, for a candidacy
 }
 
 // moment is how long something is waited for that usually comes at once: sentinels that know a master, before the members agree without them;
-// sentinels that hold a master for down, until they begin a failover or see that it is back; and how long a member stays with its choice.
+// sentinels that hold a master for down, until they begin a failover or see that it is back.
 func (s Situation) moment() time.Duration { return s.Patience / 4 }
 
 // A Decision says what to do and why. A member that waits may name its choice: who should become master.
@@ -48,6 +48,7 @@ type Decision struct {
 	Do     string
 	Of     string // replica: of which member
 	Choice string
+	Stand  int64 // the candidacy of the chosen one, 0 when it does not stand
 	Why    string
 	First  bool // master: of a set that has no identity yet
 }
@@ -69,7 +70,11 @@ func decide(s Situation) Decision {
 	if s.Sentinels > 0 && len(known) >= majority(s.Sentinels) {
 		return bySentinels(s, known)
 	}
-	return byEvidence(s, known)
+	d := byEvidence(s, known)
+	if candidate := promised(s); d.Do == wait && candidate != "" {
+		d.Choice, d.Stand = candidate, s.Seen[s.Me].Stand
+	}
+	return d
 }
 
 func bySentinels(s Situation, views []View) Decision {
@@ -131,26 +136,50 @@ func byEvidence(s Situation, views []View) Decision {
 	if last.master != "" && s.Sentinels > 0 && s.Waited < s.moment() {
 		return Decision{Do: wait, Why: fmt.Sprintf("no majority of the sentinels knows a master yet; %s was it in epoch %d", last.master, last.epoch)}
 	}
+	if candidate := promised(s); candidate != "" {
+		return Decision{Do: wait, Choice: candidate, Stand: s.Seen[s.Me].Stand, Why: candidate + " has this member's vote to become master"}
+	}
 	choice, why := choose(s, last)
 	if choice == "" {
 		return Decision{Do: wait, Why: why}
 	}
-	if held := s.Seen[s.Held]; s.Held != "" && held.Name != "" && s.HeldFor < s.moment() {
-		choice, why = s.Held, "chosen before"
-	}
 	if choice != s.Me {
-		return Decision{Do: wait, Choice: choice, Why: fmt.Sprintf("%s is to become master: %s", choice, why)}
+		return Decision{Do: wait, Choice: choice, Stand: s.standOf(choice), Why: fmt.Sprintf("%s is to become master: %s", choice, why)}
 	}
+	stand := cmp.Or(s.standOf(s.Me), s.Now)
 	votes := 1
 	for name, seen := range s.Seen {
-		if name != s.Me && seen.Choice == s.Me {
+		if name != s.Me && seen.Choice == s.Me && seen.Stand == stand {
 			votes++
 		}
 	}
 	if votes < majority(len(s.Members)) {
-		return Decision{Do: wait, Choice: choice, Why: fmt.Sprintf("this member is to become master (%s); %d of %d members say so", why, votes, len(s.Members))}
+		return Decision{Do: wait, Choice: choice, Stand: stand,
+			Why: fmt.Sprintf("this member is to become master (%s); %d of %d members say so", why, votes, len(s.Members))}
 	}
-	return Decision{Do: master, Choice: choice, Why: why, First: last.master == ""}
+	return Decision{Do: master, Choice: choice, Stand: stand, Why: why, First: last.master == ""}
+}
+
+// standOf is the candidacy of a member that has chosen itself.
+func (s Situation) standOf(name string) int64 {
+	if seen := s.Seen[name]; seen.Choice == name {
+		return seen.Stand
+	}
+	return 0
+}
+
+// promised is the candidate that this member has given its vote to, as long as that one may count it: it stands with the same candidacy, or
+// has not been heard of for less than the patience. So a majority never serves two candidates. A candidacy has a number, so that no vote of
+// an earlier one counts.
+func promised(s Situation) string {
+	me := s.Seen[s.Me]
+	if me.Choice == "" || me.Choice == s.Me || me.Stand == 0 {
+		return ""
+	}
+	if _, answers := s.Seen[me.Choice]; answers && s.standOf(me.Choice) != me.Stand || !answers && s.Unseen >= s.Patience {
+		return ""
+	}
+	return me.Choice
 }
 
 // choose names who should become master when no sentinels say it; empty, with the reason, while that cannot be known.

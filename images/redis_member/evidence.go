@@ -54,7 +54,8 @@ type Evidence struct {
 	Name       string `json:"name"`
 	Phase      string `json:"phase"`
 	Decision   string `json:"decision"` // in words, for people
-	Choice     string `json:"choice"`
+	Choice     string `json:"choice"`   // who should become master
+	Stand      int64  `json:"stand"`    // the number of that one's candidacy
 	Data       bool   `json:"data"`
 	Grown      int64  `json:"grown"`      // bytes of the append-only file since the record
 	Link       bool   `json:"link"`       // a replica has all that its master has

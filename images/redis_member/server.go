@@ -41,7 +41,7 @@ func runServer(o *options) error {
 		}
 	}
 	s := &server{o, &board{}, newGatherer(others), newSentinels(o, o.sentinels), o.connect(o.local(0), 2*time.Second), supervisor}
-	s.told.evidence = Evidence{Name: o.name, Phase: waiting, Record: loadRecord(o.data)}
+	s.told.evidence = Evidence{Name: o.name, Phase: waiting, Decision: "asking the others", Record: loadRecord(o.data)}
 	if err := serve(o.own(1), s.told, live(s.told, s.local), func() error { return s.told.read().ready() }); err != nil {
 		return err
 	}
@@ -70,17 +70,20 @@ func runServer(o *options) error {
 // decide asks everybody until it is known how to start; true when this pod is to end before.
 func (s *server) decide() (Decision, bool) {
 	s.told.update(func(e *Evidence) {
-		e.Phase, e.Promotable, e.Link, e.Data = waiting, false, false, hasData(s.o.data)
+		e.Phase, e.Decision, e.Choice, e.Stand = waiting, "asking the others", "", 0
+		e.Promotable, e.Link, e.Data = false, false, hasData(s.o.data)
 		e.Grown = max(0, fileSize(s.o.data)-e.File)
 	})
 	began, said, last := time.Now(), time.Time{}, ""
-	held, heldSince := "", began
+	answered := began // when the chosen member last did
 	for {
-		decision := decide(s.situation(held, time.Since(heldSince), time.Since(began)))
-		if decision.Choice != held {
-			held, heldSince = decision.Choice, time.Now()
+		situation := s.situation(time.Since(began))
+		if _, answers := situation.Seen[s.told.read().Choice]; answers {
+			answered = time.Now()
 		}
-		s.told.update(func(e *Evidence) { e.Decision, e.Choice = decision.Why, decision.Choice })
+		situation.Unseen = time.Since(answered)
+		decision := decide(situation)
+		s.told.update(func(e *Evidence) { e.Decision, e.Choice, e.Stand = decision.Why, decision.Choice, decision.Stand })
 		if kind := decision.Do + decision.Of + decision.Choice; kind != last || time.Since(said) >= sayEvery {
 			last, said = kind, time.Now()
 			say("%s: %s", strings.TrimSpace(decision.Do+" "+decision.Of), decision.Why)
@@ -98,14 +101,14 @@ func (s *server) decide() (Decision, bool) {
 	}
 }
 
-func (s *server) situation(held string, heldFor, waited time.Duration) Situation {
+func (s *server) situation(waited time.Duration) Situation {
 	views := make(chan []View, 1)
 	go func() { views <- s.sentinels.views() }()
 	seen := s.gatherer.all()
 	seen[s.o.name] = s.told.read()
 	return Situation{
 		Me: s.o.name, Members: s.o.members, Sentinels: len(s.o.sentinels), Views: <-views, Seen: seen,
-		Waited: waited, Patience: s.o.patience, Held: held, HeldFor: heldFor,
+		Waited: waited, Patience: s.o.patience, Now: time.Now().UnixNano(),
 	}
 }
 

@@ -136,7 +136,7 @@ func (w *watcher) observe(now State) {
 		}
 	}
 	w.told.update(func(e *Evidence) {
-		e.Record, e.Phase, e.Link, e.Data, e.Grown, e.Choice = record, running, now.Link, true, 0, ""
+		e.Record, e.Phase, e.Link, e.Data, e.Grown, e.Choice, e.Stand = record, running, now.Link, true, 0, "", 0
 	})
 	if !w.single() {
 		w.prioritise(before, now)
@@ -155,7 +155,7 @@ func (w *watcher) prioritise(before Evidence, now State) {
 	case before.Phase == running && before.Role == master:
 		wanted = false
 	case !wanted && !now.Link:
-		situation := w.situation("", 0, 0)
+		situation := w.situation(0)
 		name := w.views.newest().Master
 		if _, answers := situation.Seen[name]; answers || name == "" {
 			w.answered = time.Now()

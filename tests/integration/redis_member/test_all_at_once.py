@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 
-from redis_ledger import RedisLedger
+from redis_writer import RedisLedger
 from redis_servers import RedisSet
 
 TIMES = 10

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-from redis_ledger import RedisLedger
+from redis_writer import RedisLedger
 from redis_servers import RedisProcess, RedisSet
 
 

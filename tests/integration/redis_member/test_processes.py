@@ -15,7 +15,7 @@ import pytest
 import redis
 from redis.exceptions import NoPermissionError
 from redis.sentinel import Sentinel
-from redis_ledger import RedisLedger
+from redis_writer import RedisLedger
 from redis_programs import redis_member
 from redis_servers import USERS, RedisProcess, RedisSet
 

@@ -1,0 +1,67 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A rolling restart of real servers and sentinels while an application writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from redis_writer import RedisLedger
+from redis_servers import RedisProcess
+
+from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
+from ansible_collections.stackgate.k3s.plugins.module_utils.redis import health, observe, rollout
+from ansible_collections.stackgate.k3s.plugins.module_utils.redis.switchover import Switchover
+
+from .conftest import Stage, called
+
+
+class Processes:
+    """Processes in the place of pods: all are to be replaced once."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.all = {called(process): process for process in stage.set.everyone}
+        self.left = set(self.all)
+
+    def pending(self) -> dict[str, str]:
+        return {name: "a new revision" for name in self.all if name in self.left}
+
+    def down(self, name: str) -> bool:
+        return not self.all[name].running
+
+    def trouble(self) -> StackgateError | None:
+        return None
+
+    def replace(self, name: str) -> None:
+        process: RedisProcess = self.all[name]
+        if process.running:
+            process.terminate()
+        process.start()
+        self.left.remove(name)
+
+
+def test_all_restart_in_order_and_no_write_is_lost(stage: Callable[..., Stage]) -> None:
+    here = stage(2, 3)
+    processes = Processes(here)
+    here.set.sentinels[2].kill()  # a member that is down is repaired first
+    first = called(here.set.members[0])
+    with here.fleet() as fleet, RedisLedger(here.set) as ledger:
+        ledger.more(20)
+        observer = observe.Observer(fleet)
+        rolling = rollout.Rollout(observer.observe, Switchover(fleet).run, processes, health.Bounds(), here.said.append, 30)
+        foreseen = rollout.plan(processes.pending(), observer.observe())
+        begun = time.monotonic()
+        rolling.run()
+        gap = ledger.gap(begun)
+        ledger.more(20)
+    assert rolling.restarted == [called(p) for p in (here.set.sentinels[2], here.set.sentinels[1], here.set.sentinels[0])] + [
+        called(here.set.members[1]),
+        first,
+    ]
+    assert rolling.done[-2:] == [f"{first} hands over to another server", f"restart {first} (replica): a new revision"]
+    assert foreseen[-2:] == [f"{first} hands over to another server", f"restart {first} (master): a new revision"]
+    assert ledger.lost() == []
+    # A replica that restarts takes the master the replica that min-replicas-to-write wants, for a moment.
+    assert gap < 5, gap
+    assert here.verdict().holds
