@@ -1,71 +1,47 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A writer that notes every write which a set of Redis servers has acknowledged, and looks later whether all are there."""
+"""An application of Redis in a pod, and what the members say of themselves."""
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import threading
 import time
-from types import TracebackType
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-import redis
-from redis_servers import RedisProcess, RedisSet
+from instance import PROJECT
+from ledger_pod import Client
 
 
-class RedisLedger:
-    """Writes as the application does, to the master that a majority of the sentinels names, from entering the context to leaving it.
+@dataclass
+class Ledger(Client):
+    """The application's pod, and what the members say of themselves to the administrator."""
 
-    wait: a write counts as acknowledged only when so many replicas have it (WAIT), too.
-    """
+    program: Path = PROJECT / "tests/acceptance/redis/ledger.py"
 
-    def __init__(self, redis_set: RedisSet, wait: int = 0) -> None:
-        self.redis_set, self.replicas = redis_set, wait
-        self.acknowledged: list[int] = []
-        self.times: list[float] = []
-        self._sent = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._write, daemon=True)
+    def status(self) -> dict[str, dict[str, str]]:
+        pods = [pod["metadata"]["name"] for pod in self.instance.pods("app.kubernetes.io/component=redis")]
+        members = sorted(name for name in pods if not name.startswith("redis-proxy"))
+        found: dict[str, dict[str, str]] = self("status", *members)
+        return found
 
-    def __enter__(self) -> RedisLedger:
-        self._thread.start()
-        return self
+    def master(self) -> str:
+        """The only master, on which all sentinels agree; empty while there is none."""
+        found = self.status()
+        masters = [name for name, role in found["servers"].items() if role == "master"]
+        return masters[0] if len(masters) == 1 and set(found["sentinels"].values()) == set(masters) else ""
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop.set()
-        self._thread.join()
+    def whole(self, servers: int = 3, sentinels: int = 3) -> bool:
+        """Every member is there: one master, the others replicate it."""
+        found = self.status()
+        roles = sorted(found["servers"].values())
+        return roles == ["master", *["slave"] * (servers - 1)] and len(found["sentinels"]) == sentinels and bool(self.master())
 
-    def more(self, number: int = 200) -> None:
-        """Wait until so many further writes are acknowledged. Raises TimeoutError."""
-        wanted = len(self.acknowledged) + number
-        self.redis_set.until(lambda: len(self.acknowledged) >= wanted, f"{number} more writes are acknowledged")
-
-    def lost(self) -> list[int]:
-        """Acknowledged writes that the master does not have."""
-        with self.redis_set.master().client("app") as client, client.pipeline(transaction=False) as pipeline:
-            noted = list(self.acknowledged)
-            for number in noted:
-                pipeline.exists(f"ledger:{number}")
-            return [number for number, there in zip(noted, pipeline.execute(), strict=True) if not there]
-
-    def gap(self, since: float) -> float:
-        """Longest time in seconds between two acknowledged writes after a moment of time.monotonic()."""
-        times = [moment for moment in self.times if moment >= since - 0.5]
-        return max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
-
-    def _write(self) -> None:
-        while not self._stop.is_set():
-            with contextlib.suppress(redis.RedisError, LookupError):
-                self._write_to(self.redis_set.master())
-            time.sleep(0.02)
-
-    def _write_to(self, master: RedisProcess) -> None:
-        with master.client("app") as client:
-            while not self._stop.is_set():
-                self._sent += 1
-                client.set(f"ledger:{self._sent}", self._sent)
-                if self.replicas and client.wait(self.replicas, 1000) < self.replicas:
-                    continue
-                self.acknowledged.append(self._sent)
-                self.times.append(time.monotonic())
+    def drill(self, fault: Callable[[], object], seconds: float = 30.0, before: float = 6.0) -> dict[str, Any]:
+        """Write, break something after a while, and compare."""
+        writing = self.start("drill", str(seconds))
+        time.sleep(before)
+        fault()
+        written: dict[str, Any] = self.finish(writing, seconds + 60)
+        return written

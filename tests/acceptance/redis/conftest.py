@@ -5,15 +5,13 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from instance import CACHE, PROJECT, Instance, run_playbook
-from ledger_pod import Client, until
+from ledger_pod import until
+from redis_ledger import Ledger
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.context import Catalogue, Image
 
@@ -55,36 +53,6 @@ spec:
 """
 
 
-class Ledger(Client):
-    """The application's pod, and what the members say of themselves to the administrator."""
-
-    def status(self) -> dict[str, dict[str, str]]:
-        pods = [pod["metadata"]["name"] for pod in self.instance.pods("app.kubernetes.io/component=redis")]
-        members = sorted(name for name in pods if not name.startswith("redis-proxy"))
-        found: dict[str, dict[str, str]] = self("status", *members)
-        return found
-
-    def master(self) -> str:
-        """The only master, on which all sentinels agree; empty while there is none."""
-        found = self.status()
-        masters = [name for name, role in found["servers"].items() if role == "master"]
-        return masters[0] if len(masters) == 1 and set(found["sentinels"].values()) == set(masters) else ""
-
-    def whole(self, servers: int = 3, sentinels: int = 3) -> bool:
-        """Every member is there: one master, the others replicate it."""
-        found = self.status()
-        roles = sorted(found["servers"].values())
-        return roles == ["master", *["slave"] * (servers - 1)] and len(found["sentinels"]) == sentinels and bool(self.master())
-
-    def drill(self, fault: Any, seconds: float = 30.0, before: float = 6.0) -> dict[str, Any]:
-        """Write, break something after a while, and compare."""
-        writing = self.start("drill", str(seconds))
-        time.sleep(before)
-        fault()
-        written: dict[str, Any] = self.finish(writing, seconds + 60)
-        return written
-
-
 @pytest.fixture(scope="session")
 def instance() -> Iterator[Instance]:
     """The instance of the molecule scenario: the one that is there, or one that is made, and taken down again."""
@@ -117,7 +85,7 @@ def ledger(instance: Instance, tmp_path_factory: pytest.TempPathFactory) -> Iter
     pods.create(body=pod, namespace=instance.namespace)
     try:
         until("the ledger's pod runs", lambda: pods.get(name="ledger", namespace=instance.namespace).status.phase == "Running", 60)
-        made = Ledger(instance, Path(__file__).with_name("ledger.py"))
+        made = Ledger(instance)
         until("its connections are let out", lambda: made("reach") is True, 30)
         yield made
     finally:

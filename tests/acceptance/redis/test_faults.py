@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Ledger
 from instance import CACHE, PROJECT, Instance
 from ledger_pod import until
+from redis_ledger import Ledger
 
 pytestmark = [pytest.mark.deploys, pytest.mark.disrupts]
 

@@ -7,8 +7,11 @@ from __future__ import annotations
 import secrets
 
 import pytest
-from conftest import Ledger
 from instance import Instance
+from redis_ledger import Ledger
+
+# What a server says to a user who may not do that.
+REFUSED = "no permissions"
 
 
 @pytest.mark.covers("CH2-F11")
@@ -36,24 +39,22 @@ def test_an_application_may_ask_the_sentinels_itself(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     ("command", "answer"),
     [
-        (["PUBLISH", "__sentinel__:hello", "127.0.0.1,26379,0,0,redis,127.0.0.1,6379,9999"], "NOPERM"),
-        (["SPUBLISH", "__sentinel__:hello", "x"], "NOPERM"),
+        (["PUBLISH", "__sentinel__:hello", "127.0.0.1,26379,0,0,redis,127.0.0.1,6379,9999"], REFUSED),
+        (["SPUBLISH", "__sentinel__:hello", "x"], REFUSED),
         (["PUBLISH", "news", "x"], "0"),
-        (["CONFIG", "GET", "requirepass"], "NOPERM"),
-        (["ACL", "LIST"], "NOPERM"),
-        (["REPLICAOF", "NO", "ONE"], "NOPERM"),
-        (["DEBUG", "SLEEP", "0"], "NOPERM"),
-        (["SHUTDOWN"], "NOPERM"),
-        (["FLUSHDB"], "OK"),
+        (["CONFIG", "GET", "requirepass"], REFUSED),
+        (["ACL", "LIST"], REFUSED),
+        (["REPLICAOF", "NO", "ONE"], REFUSED),
+        (["DEBUG", "SLEEP", "0"], REFUSED),
+        (["SHUTDOWN"], REFUSED),
+        (["KEYS", "nothing*"], "[]"),
+        (["EVAL", "return 7", "0"], "7"),
     ],
     ids=lambda given: " ".join(given[:2]) if isinstance(given, list) else "",
 )
 def test_the_application_cannot_touch_the_set(ledger: Ledger, command: list[str], answer: str) -> None:
     """Who can publish to the sentinels' channel can make them believe in another master."""
-    database = ["SELECT", "15"] if command == ["FLUSHDB"] else []
-    assert not database or ledger("allowed", "", *database) == "OK"
-    said = ledger("allowed", "", *(["EVAL", "redis.call('select', 15) return redis.call('flushdb')", "0"] if database else command))
-    assert answer in said
+    assert answer in ledger("allowed", "", *command)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_the_application_cannot_touch_the_set(ledger: Ledger, command: list[str]
     [("check", ["GET", "x"]), ("exporter", ["GET", "x"]), ("replication", ["SET", "x", "y"]), ("sentinel", ["GET", "x"])],
 )
 def test_each_other_user_has_its_own_part_only(ledger: Ledger, user: str, command: list[str]) -> None:
-    assert "NOPERM" in ledger("allowed", user, *command)
+    assert REFUSED in ledger("allowed", user, *command)
 
 
 def test_members_of_a_kind_are_on_different_nodes(instance: Instance) -> None:
