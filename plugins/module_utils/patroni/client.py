@@ -112,10 +112,15 @@ class Member:
 
 
 class Members:
-    """The members that were named, by name. timeout: seconds for an answer to a question about their state."""
+    """The members that were named, by name. timeout: seconds for an answer to a question about their state.
 
-    def __init__(self, scope: str, members: Iterable[Member], timeout: float = ANSWER_TIMEOUT) -> None:
-        self.scope, self.timeout = scope, timeout
+    make: reaches a member that was not named.
+    """
+
+    def __init__(
+        self, scope: str, members: Iterable[Member], timeout: float = ANSWER_TIMEOUT, make: Callable[[str], Member] | None = None
+    ) -> None:
+        self.scope, self.timeout, self._make = scope, timeout, make
         self._members = {member.name: member for member in members}
 
     def __getitem__(self, name: str) -> Member:
@@ -136,6 +141,11 @@ class Members:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self._members)
+
+    def including(self, names: Iterable[str]) -> Members:
+        """These, and those of that name, reached as the others are; who cannot be reached so is left out."""
+        more = [self._make(name) for name in names if name not in self] if self._make else []
+        return Members(self.scope, [*self, *more], self.timeout, self._make)
 
     def ask(self, *questions: Callable[[Member], T]) -> dict[str, tuple[T | StackgateError, ...]]:
         """Ask all members all questions at the same time: answers, and StackgateErrors, by name. Another exception is raised."""
@@ -164,7 +174,10 @@ def reach(
     cluster: Callable[[], Cluster] | None = None,
     timeout: float = ANSWER_TIMEOUT,
 ) -> Members:
-    """The members at these addresses. cluster: makes the connection to the API server; called once, and only when there are pods."""
+    """The members at these addresses. cluster: makes the connection to the API server; called once, and only when there are pods.
+
+    A member that turns up later is taken for a pod of its name when the others are pods.
+    """
     known = tuple(addresses)
     connected = cluster() if cluster is not None and any(address.pod for address in known) else None
 
@@ -173,7 +186,13 @@ def reach(
             return lambda seconds: connected.connect_pod(address.pod, namespace, port, timeout=seconds)
         return lambda seconds: socket.create_connection((address.host, port), timeout=seconds)
 
-    return Members(scope, [Member(a, dial(a, a.api_port), dial(a, a.port), superuser, rest) for a in known], timeout)
+    def member(address: Address) -> Member:
+        return Member(address, dial(address, address.api_port), dial(address, address.port), superuser, rest)
+
+    def another(name: str) -> Member:
+        return member(Address(name, pod=name, port=known[0].port, api_port=known[0].api_port))
+
+    return Members(scope, map(member, known), timeout, another if connected is not None else None)
 
 
 def _is_json(body: bytes) -> bool:

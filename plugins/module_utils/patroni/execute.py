@@ -82,19 +82,17 @@ class Execution:
 
     def predict(self) -> Outcome:
         """What a run would do, as far as it can be told now. Changes nothing. A cluster without a leader is taken for an empty one."""
-        found = self.outcome.observation = observe.observe(self._members)
         if self._request.phase == SHRINK:
-            self.outcome.plan = [self._move(found)] if self._must_move(found) else []
+            entry = self._move(self._with_leaving()[1])
+            self.outcome.plan = [entry] if entry else []
             return self.outcome
+        found = self.outcome.observation = observe.observe(self._members)
         configuration = observe.configuration(self._members, found) if found.initialised else None
-        self._plan_configuration(configuration)
-        if found.leader is None:
-            review = catalogue.review(self._request.desired, Catalogue())
-        else:
-            leader = self._members[found.leader.name]
-            review = self._review(leader)
-            self.outcome.plan += [_slot_entry(name) for name in self._leftovers(leader, found)]
-        self._plan_changes(review)
+        leader = self._members[found.leader.name] if found.leader else None
+        review = self._review(leader) if leader else catalogue.review(self._request.desired, Catalogue())
+        leaving = [slots.slot_of(name) for name in sorted(self._leaving(found))] if self._request.phase == GROW else []
+        left = self._leftovers(leader, found) if leader else []
+        self._plan(configuration, review, sorted({*left, *leaving}))
         return self.outcome
 
     def run(self) -> Outcome:
@@ -104,75 +102,76 @@ class Execution:
         planned = False
         while True:
             found = self._wait_for_leader()
+            if self._request.phase == GROW and (leaving := self._leaving(found)):
+                self._pause(f"members that are to go leave the cluster; still there: {', '.join(sorted(leaving))}")
+                continue
             try:
                 configuration = observe.configuration(self._members, found)
                 leader = self._members[found.holder]
-                review = self._review(leader)
-                leftovers = self._leftovers(leader, found)
+                review, left = self._review(leader), self._leftovers(leader, found)
                 if not planned:
-                    self._plan_configuration(configuration)
-                    self._plan_changes(review)
-                    self.outcome.plan += [_slot_entry(name) for name in leftovers]
+                    self._plan(configuration, review, left)
                     planned = True
                 self._configure(leader, configuration or {})
                 catalogue.apply(leader, review.changes, self._changed)
-                for name in leftovers:
-                    self._say(_slot_entry(name).sentence)
-                if leftovers:
-                    slots.let_go(self._members, leader, leftovers, self._left())
-                    self.outcome.performed += [_slot_entry(name) for name in leftovers]
-                self.outcome.observation = found
+                self._let_go(leader, left)
                 return self.outcome
             except (Failed, Refused) as error:
                 if not _passes(error) or self._left() <= 0:
                     raise
-                self._pause(f"{error.expected}: {error.seen}")
+                self._pause(f"{error.expected}; {error.seen}")
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
     def _shrink(self) -> Outcome:
-        found = self.outcome.observation = observe.observe(self._members)
-        if not self._must_move(found):
-            return self.outcome
+        everybody, found = self._with_leaving()
         entry = self._move(found)
+        if entry is None:
+            return self.outcome
         self.outcome.plan = [entry]
         heir = switchover.candidate_of(found, self._leaving(found))
-        what = switchover.switchover(self._members, heir, self._request.timeout, self._say)
+        what = switchover.switchover(everybody, heir, self._request.timeout, self._say)
         self.outcome.performed = [Entry(entry.kind, f"{what.old} hands over to {what.new}")]
         self.outcome.observation = observe.observe(self._members)
         return self.outcome
 
-    def _must_move(self, found: Observation) -> bool:
-        return found.holder in self._leaving(found)
+    def _with_leaving(self) -> tuple[Members, Observation]:
+        """All members, those that are to go included: one of them may be the leader."""
+        found = self.outcome.observation = observe.observe(self._members)
+        everybody = self._members.including(self._leaving(found))
+        return everybody, observe.observe(everybody) if len(everybody) > len(self._members) else found
+
+    def _move(self, found: Observation) -> Entry | None:
+        """The switchover that is needed; None when the leader stays."""
+        leaving = self._leaving(found)
+        if found.holder not in leaving:
+            return None
+        heir = switchover.candidate_of(found, leaving)
+        return Entry("switchover", f"{found.holder}, which is to go, hands over to {heir or 'another member'}")
 
     def _leaving(self, found: Observation) -> frozenset[str]:
         """Members of the store of truth that are not wanted."""
         return frozenset(entry.name for entry in found.listed or () if entry.name not in self._members)
 
-    def _move(self, found: Observation) -> Entry:
-        heir = switchover.candidate_of(found, self._leaving(found))
-        return Entry("switchover", f"{found.holder}, which is to go, hands over to {heir or 'another member'}")
-
     def _wait_for_leader(self) -> Observation:
         while True:
             found = self.outcome.observation = observe.observe(self._members)
-            verdict = health.judge(found, health.Bounds(), self._members.names)
             if found.leader is not None:
                 return found
+            verdict = health.judge(found, health.Bounds(), self._members.names)
             if verdict.fatal:
                 raise StackgateError(verdict.expected, verdict.seen, verdict.hint, self._waited())
-            self._pause(f"waits for a leader: {health.states(found)}")
+            self._pause(f"the cluster has a leader that takes writes; {health.states(found)}")
 
     def _pause(self, what: str) -> None:
-        """A moment, with a line about it now and then. Raises StackgateError when the time is over."""
+        """A moment, with a line about it now and then. what: what is waited for; what was seen. Raises StackgateError in the end."""
+        expected, _semicolon, seen = what.partition("; ")
         if self._left() <= 0:
-            raise StackgateError(
-                "the cluster has a leader that takes writes", what.removeprefix("waits for a leader: "), waited=self._waited()
-            )
+            raise StackgateError(expected, seen, waited=self._waited())
         now = time.monotonic()
         if now - self._said >= (SAY_FIRST if self._said == self._begun else SAY_EVERY):
             self._said = now
-            self._say(f"{self._waited():.0f} s of {self._request.timeout:.0f} s: {what}")
+            self._say(f"{self._waited():.0f} s of {self._request.timeout:.0f} s until {what}")
         self._sleep(POLL)
 
     def _review(self, leader: Member) -> Review:
@@ -181,13 +180,25 @@ class Execution:
         return catalogue.review(self._request.desired, catalogue.read(leader, self._request.desired))
 
     def _leftovers(self, leader: Member, found: Observation) -> list[str]:
-        """Replication slots of members that have gone: they keep WAL for nobody."""
+        """Replication slots of members that have gone: they keep WAL for nobody. None while one of the others is away: it needs its own."""
+        if not all(member.streams or member is found.leader for member in found.members):
+            return []
         there = {entry.name for entry in found.listed or ()}
         return slots.leftovers(leader, {*self._members.names, *there})
 
-    def _plan_configuration(self, there: Mapping[str, Any] | None) -> None:
+    def _let_go(self, leader: Member, left: list[str]) -> None:
+        if not left:
+            return
+        entries = [_slot_entry(name) for name in left]
+        for entry in entries:
+            self._say(entry.sentence)
+        slots.let_go(self._members, leader, left, self._left())
+        self.outcome.performed += entries
+
+    def _plan(self, there: Mapping[str, Any] | None, review: Review, left: list[str]) -> None:
         self.outcome.configuration = there
-        self.outcome.plan += self._configuration_entries(there or {})
+        self.outcome.plan = [*self._configuration_entries(there or {}), *map(_change_entry, review.changes), *map(_slot_entry, left)]
+        self.outcome.warnings = list(review.warnings)
 
     def _configuration_entries(self, there: Mapping[str, Any]) -> list[Entry]:
         patch = settings.difference(self._request.configuration, there)
@@ -201,10 +212,6 @@ class Execution:
             leader.send("PATCH", "/config", settings.difference(self._request.configuration, there), self._members.timeout)
             self.outcome.performed.append(entry)
             self.outcome.configuration = entry.after
-
-    def _plan_changes(self, review: Review) -> None:
-        self.outcome.plan += [_change_entry(change) for change in review.changes]
-        self.outcome.warnings = list(review.warnings)
 
     def _changed(self, change: Change) -> None:
         self._say(change.sentence)

@@ -104,5 +104,10 @@ class World(Recorded):
             where.pop("pending_restart", None)
             where.pop("pending_restart_reason", None)
 
-    def members(self) -> Members:
-        return Members("postgresql", [PlayedMember(self, name) for name in self.status])  # type: ignore[misc]
+    def members(self, *names: str) -> Members:
+        """The members of these names, or all; the others can be reached, too."""
+
+        def make(name: str) -> PlayedMember:
+            return PlayedMember(self, name)
+
+        return Members("postgresql", map(make, names or self.status), make=make)  # type: ignore[arg-type]
