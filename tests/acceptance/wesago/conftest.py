@@ -11,6 +11,7 @@ import pytest
 import testinfra
 from forum_ledger import IMPATIENCE, People
 from instance import Instance
+from ledger_pod import until
 from members import member, new_thread
 from testinfra.host import Host
 from visitor import Visitor
@@ -90,10 +91,12 @@ def newcomer(instance: Instance, forum_host: str, inside: Callable[[str], Host])
         return names[-1], visitor
 
     yield join
-    inside("web").check_output(
+    delete = (
         'python -c "import django; django.setup(); from django.contrib.auth import get_user_model; '
         f'[user.delete(anonymous_username=user.username) for user in get_user_model().objects.filter(username__in={names})]"'
     )
+    # A task may be notifying one of them at this moment: then the database refuses.
+    until(f"{', '.join(names)} are deleted", lambda: inside("web").run(delete).rc == 0, 60)
 
 
 @pytest.fixture
