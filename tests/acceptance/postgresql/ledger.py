@@ -97,7 +97,7 @@ def keep(text):
 
 
 def find(text):
-    return bool(once("SELECT FROM kept WHERE what = %s", text))
+    return bool(once("SELECT 1 FROM kept WHERE what = %s", text))
 
 
 def query(key, statement, host=None):

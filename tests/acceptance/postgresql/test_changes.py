@@ -21,6 +21,11 @@ def changes(run: Run) -> list[tuple[str, str]]:
     return [(host, task) for host, task, _diff in run.changed]
 
 
+def play(instance: Instance, *arguments: str, **more: Any) -> Run:
+    """A run for the component alone, which is what people do after a change of it."""
+    return instance.play("--tags", "postgresql", *arguments, **more)
+
+
 def uids(members: Members) -> dict[str, str]:
     return {name: pod["metadata"]["uid"] for name, pod in members.pods().items()}
 
@@ -29,7 +34,7 @@ def uids(members: Members) -> dict[str, str]:
 def as_it_was(instance: Instance) -> Iterator[None]:
     """Afterwards the cluster is the one of the inventory again."""
     yield
-    run = instance.play()
+    run = play(instance)
     assert run.status == 0, run.failed
 
 
@@ -51,19 +56,19 @@ def test_a_check_of_what_is_not_there_yet_tells_the_whole_first_run(instance: In
 def test_members_come_and_go_by_one_variable(instance: Instance, members: Members, ledger: Client, tmp_path: Path, as_it_was: None) -> None:
     four = {"postgresql_replicas": 4}
     before = uids(members)
-    said = instance.play("--check", "--diff", override=four, directory=tmp_path)
+    said = play(instance, "--check", "--diff", override=four, directory=tmp_path)
     assert said.status == 0, said.failed
     assert uids(members) == before, "a check changed something"
 
     writing = ledger.start("drill", "150")
-    grown = instance.play(override=four, directory=tmp_path)
+    grown = play(instance, override=four, directory=tmp_path)
     assert grown.status == 0, grown.failed
     assert changes(grown) == changes(said)
     assert members.whole(4)
-    assert changes(instance.play(override=four, directory=tmp_path)) == []
+    assert changes(play(instance, override=four, directory=tmp_path)) == []
 
-    said = instance.play("--check")
-    shrunk = instance.play()
+    said = play(instance, "--check")
+    shrunk = play(instance)
     assert shrunk.status == 0, shrunk.failed
     assert changes(shrunk) == changes(said)
     until("the pod is gone", lambda: len(members.pods()) == 3, 90)
@@ -87,7 +92,7 @@ def test_a_member_that_lost_its_pod_and_volume_is_copied_anew(instance: Instance
     seconds = until("it follows again", lambda: uids(members).get(lost) not in (None, before[lost]) and members.whole(), 180)
     print(f"copied anew after {seconds:.0f} s")
     assert ledger("find", name)
-    run = instance.play()
+    run = play(instance)
     assert (run.status, changes(run)) == (0, []), run.failed
 
 
@@ -105,13 +110,13 @@ def test_databases_users_and_extensions_follow_the_variables(
     before = uids(members)
     databases = "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres' ORDER BY 1"
     there = ledger("query", "uri", databases)
-    said = instance.play("--check", "--diff", override=content, directory=tmp_path)
+    said = play(instance, "--check", "--diff", override=content, directory=tmp_path)
     assert said.status == 0, said.failed
     assert ledger("query", "uri", databases) == there, "a check changed something"
-    run = instance.play("--diff", override=content, directory=tmp_path)
+    run = play(instance, "--diff", override=content, directory=tmp_path)
     assert run.status == 0, run.failed
     assert changes(run) == changes(said)
-    assert changes(instance.play(override=content, directory=tmp_path)) == []
+    assert changes(play(instance, override=content, directory=tmp_path)) == []
     assert ["third"] in ledger("query", "uri", databases)
     assert ["citext"] in ledger("query", "uri", "SELECT extname FROM pg_extension")
     assert ["pg_trgm"] in ledger("query", "second-uri", "SELECT extname FROM pg_extension")
@@ -132,9 +137,9 @@ def test_a_setting_is_in_force_without_a_new_pod(
     """Some by a reload, some by a restart of the server in its pod, the leader's after a switchover."""
     before = uids(members)
     changed = {"postgresql_work_mem_mib": 6, "postgresql_max_connections": 110}
-    said = instance.play("--check", override=changed, directory=tmp_path)
+    said = play(instance, "--check", override=changed, directory=tmp_path)
     writing = ledger.start("drill", "60")
-    run = instance.play(override=changed, directory=tmp_path)
+    run = play(instance, override=changed, directory=tmp_path)
     assert run.status == 0, run.failed
     assert set(changes(said)) <= set(changes(run))
     written = ledger.finish(writing, 200)
@@ -150,10 +155,10 @@ def test_a_change_restarts_one_member_after_the_other(
 ) -> None:
     leader, before = members.leader(), uids(members)
     changed = {"postgresql_termination_grace_s": 61}
-    said = instance.play("--check", override=changed, directory=tmp_path)
+    said = play(instance, "--check", override=changed, directory=tmp_path)
     assert uids(members) == before
     writing = ledger.start("drill", "120")
-    run = instance.play(override=changed, directory=tmp_path)
+    run = play(instance, override=changed, directory=tmp_path)
     assert run.status == 0, run.failed
     assert changes(run) == changes(said)
     assert not set(uids(members).values()) & set(before.values())
@@ -167,12 +172,12 @@ def test_a_change_restarts_one_member_after_the_other(
 
 def test_passwords_are_replaced_when_asked(instance: Instance, ledger: Client) -> None:
     before = {name: instance.secret(name, key) for name, key in (("postgresql", "password"), ("postgresql-members", "superuser-password"))}
-    run = instance.play("--tags", "postgresql", "-e", "postgresql_rotate_passwords=true")
+    run = play(instance, "-e", "postgresql_rotate_passwords=true")
     assert run.status == 0, run.failed
     assert instance.secret("postgresql", "password") != before["postgresql"]
     assert instance.secret("postgresql-members", "superuser-password") == before["postgresql-members"]
     until("the pod has the new password", lambda: _has(ledger, "uri"), 150)
-    again = instance.play()
+    again = play(instance)
     assert (again.status, changes(again)) == (0, []), again.failed
 
 
@@ -185,7 +190,7 @@ def test_data_survive_all_pods_at_once(instance: Instance, members: Members, led
     seconds = until("all pods are new and whole", lambda: not set(uids(members).values()) & set(before.values()) and members.whole(), 180)
     print(f"all pods at once: whole again after {seconds:.0f} s")
     assert ledger("find", name)
-    run = instance.play()
+    run = play(instance)
     assert (run.status, changes(run)) == (0, []), run.failed
 
 
@@ -206,7 +211,7 @@ def test_data_survive_all_pods_at_once(instance: Instance, members: Members, led
 )
 def test_bad_input_stops_before_anything_changed(instance: Instance, tmp_path: Path, override: dict[str, Any], named: str) -> None:
     before = instance.objects("v1", "Secret"), instance.objects("apps/v1", "DaemonSet")
-    run = instance.play(override=override, directory=tmp_path)
+    run = play(instance, override=override, directory=tmp_path)
     assert run.status != 0
     assert named in "\n".join(run.failed), run.failed
     assert (instance.objects("v1", "Secret"), instance.objects("apps/v1", "DaemonSet")) == before
