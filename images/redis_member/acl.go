@@ -32,7 +32,7 @@ var (
 		"exporter":      "+ping +info +dbsize +role +select +slowlog|get +slowlog|len +latency|latest +latency|histogram +client|list +client|setname",
 		replicationUser: "+psync +replconf +ping",
 		// docs of Sentinel, "Redis Access Control List authentication"
-		sentinelUser: "&* +multi +exec +slaveof +replicaof +ping +info +role +subscribe +publish +config|rewrite +client|setname +client|kill +script|kill",
+		sentinelUser: "&* +multi +exec +ping +info +role +subscribe +publish +config|rewrite +client|setname +client|kill +script|kill",
 	}
 	// A sentinel knows few commands and refuses rules of others.
 	sentinelRights = map[string]string{
@@ -44,6 +44,23 @@ var (
 		sentinelUser: "&* +ping +publish +client|setname +sentinel|is-master-down-by-addr",
 	}
 )
+
+// promotion are the rules by which the sentinels may make this server a master, or only make it follow another one. A priority of 0 is not
+// enough: sentinels that chose a replica just before it ended promote it when it is back, with whatever data it then has.
+func (o *options) promotion(allowed bool) []string {
+	rules := []string{}
+	for _, command := range []string{"slaveof", "replicaof"} {
+		if allowed {
+			rules = append(rules, "+"+command)
+			continue
+		}
+		rules = append(rules, "-"+command)
+		for _, name := range o.members {
+			rules = append(rules, "+"+command+"|"+o.addresses[name])
+		}
+	}
+	return rules
+}
 
 // usersFile renders an ACL file. Passwords are in it as hashes only.
 func usersFile(rights map[string]string, passwords map[string][]string) string {

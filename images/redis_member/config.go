@@ -128,7 +128,12 @@ func (o *options) prepare(rights map[string]string) error {
 		probe.Close()
 		os.Remove(probe.Name())
 	}
-	return writeFile(filepath.Join(o.run, "users.acl"), 0o600, strings.NewReader(usersFile(rights, passwords)))
+	return nil
+}
+
+// writeUsers writes the ACL file of a start.
+func (o *options) writeUsers(rights map[string]string) error {
+	return writeFile(filepath.Join(o.run, "users.acl"), 0o600, strings.NewReader(usersFile(rights, o.passwords)))
 }
 
 // resolve looks up a name until it has an address. Afterwards only addresses are used: no failover waits for a resolver.

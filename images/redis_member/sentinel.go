@@ -141,7 +141,7 @@ func runSentinel(o *options) error {
 	}
 	others := slices.DeleteFunc(slices.Clone(o.sentinels), func(name string) bool { return name == o.name })
 	w := &watchman{o, &board{}, newGatherer(members), newSentinels(o, others), o.connect(o.local(0), 2*time.Second), supervisor}
-	w.told.evidence = Evidence{Name: o.name, Phase: waiting}
+	w.told.evidence = Evidence{Name: o.name, Phase: waiting, Decision: "asking the others"}
 	ready := func() error {
 		if evidence := w.told.read(); evidence.Phase == waiting {
 			return &unready{evidence.Phase + ": " + evidence.Decision}
@@ -198,6 +198,9 @@ func (w *watchman) remember() (Memory, bool) {
 }
 
 func (w *watchman) begin(memory Memory) error {
+	if err := w.o.writeUsers(sentinelRights); err != nil {
+		return err
+	}
 	path := filepath.Join(w.o.data, stateFile)
 	if err := writeFile(path, 0o600, strings.NewReader(w.o.sentinelConfig(memory))); err != nil {
 		return err

@@ -6,6 +6,7 @@ package main
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"maps"
 	"path/filepath"
 	"strings"
 	"time"
@@ -128,6 +129,11 @@ func (s *server) begin(d Decision) error {
 		record = e.Record
 	})
 	if err := record.save(s.o.data); err != nil {
+		return err
+	}
+	rights := maps.Clone(serverRights)
+	rights[sentinelUser] += " " + strings.Join(s.o.promotion(d.Do == master), " ")
+	if err := s.o.writeUsers(rights); err != nil {
 		return err
 	}
 	path := filepath.Join(s.o.run, "redis.conf")

@@ -123,7 +123,8 @@ func (w *watcher) observe(now State) {
 		say("the server serves as %s", now.Role)
 	}
 	before := w.told.read()
-	record := before.Record.follow(w.o.name, now, w.views.newest(), fileSize(w.o.data), time.Now())
+	size := fileSize(w.o.data)
+	record := before.Record.follow(w.o.name, now, w.views.newest(), size, time.Now())
 	if !w.single() && time.Since(w.compared) >= adoptEvery && (now.Role == master || now.Link && !now.Rewriting) {
 		w.compared = time.Now()
 		record.Set = w.identity(now, record.Set)
@@ -136,7 +137,8 @@ func (w *watcher) observe(now State) {
 		}
 	}
 	w.told.update(func(e *Evidence) {
-		e.Record, e.Phase, e.Link, e.Data, e.Grown, e.Choice, e.Stand = record, running, now.Link, true, 0, "", 0
+		e.Record, e.Phase, e.Link, e.Data, e.Choice, e.Stand = record, running, now.Link, true, "", 0
+		e.Grown = max(0, size-record.File)
 	})
 	if !w.single() {
 		w.prioritise(before, now)
@@ -169,15 +171,28 @@ func (w *watcher) prioritise(before Evidence, now State) {
 	if wanted == before.Promotable && !(first && now.Role == master) {
 		return
 	}
-	priority := 0
-	if wanted {
-		priority = fullPriority
-	}
-	if _, err := w.local.do("CONFIG", "SET", "replica-priority", strconv.Itoa(priority)); err != nil {
-		say("replica-priority cannot be set: %v", err)
+	if err := w.allow(wanted); err != nil {
+		say("the sentinels cannot be told whether they may choose this member: %v", err)
 		return
 	}
 	w.told.update(func(e *Evidence) { e.Promotable = wanted })
+}
+
+// allow says to the sentinels whether they may choose this replica, and sees to it that they cannot when they may not.
+func (w *watcher) allow(promotion bool) error {
+	priority := 0
+	if promotion {
+		priority = fullPriority
+	}
+	rules := []any{"ACL", "SETUSER", sentinelUser}
+	for _, rule := range w.o.promotion(promotion) {
+		rules = append(rules, rule)
+	}
+	_, err := w.local.do(rules...)
+	if err == nil {
+		_, err = w.local.do("CONFIG", "SET", "replica-priority", strconv.Itoa(priority))
+	}
+	return err
 }
 
 // identity is the set's: a replica has its master's; a master that knows none takes the one that the others have.

@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis_programs import redis_member, redis_server
-from redis_servers import PATIENT_MS, RedisSet
+from redis_servers import PATIENT_MS, RedisProcess, RedisSet
 
 
 @pytest.fixture
@@ -45,3 +47,26 @@ def quick_set(make_set: Callable[..., RedisSet]) -> RedisSet:
     made.start()
     made.wait()
     return made
+
+
+def evidence(process: RedisProcess) -> dict[str, Any]:
+    """What a member tells the others; empty when it does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://{process.address}:{process.port + 1}/evidence", timeout=2) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+    except OSError:
+        return {}
+
+
+def settled(redis_set: RedisSet) -> None:
+    """Until every member has written down that it has the master's data, and may be promoted."""
+
+    def holds() -> bool:
+        told = [evidence(member) for member in redis_set.members if member.running]
+        return (
+            all(one and one["promotable"] and one["set"] and not one["unsettled"] for one in told)
+            and len({one["set"] for one in told}) == 1
+        )
+
+    redis_set.until(holds, "all are settled")

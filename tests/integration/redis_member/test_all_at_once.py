@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import random
 
-from redis_writer import RedisLedger
 from redis_servers import RedisSet
+from redis_writer import RedisLedger
+
+from .conftest import settled
 
 TIMES = 10
 
@@ -27,3 +29,18 @@ def test_all_are_killed_at_the_same_moment_ten_times(redis_set: RedisSet) -> Non
     masters = [member.name for member in redis_set.members if member.info()["role"] == "master"]
     assert len(masters) == 1
     assert len(ledger.acknowledged) >= 500 * TIMES
+
+
+def test_all_servers_are_killed_while_the_sentinels_begin_a_failover(quick_set: RedisSet) -> None:
+    """Sentinels that chose a replica just before it died would promote it when it is back; the master has the newer data."""
+    master = quick_set.wait()
+    settled(quick_set)
+    with RedisLedger(quick_set) as ledger:
+        ledger.more()
+        quick_set.kill(*quick_set.members)
+        quick_set.until(
+            lambda: any("failover_in_progress" in quick_set.sentinel_master(one)["flags"] for one in quick_set.sentinels), "a failover"
+        )
+        quick_set.start()
+        assert quick_set.wait() is master
+        assert ledger.lost() == []

@@ -6,35 +6,12 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.request
 from collections.abc import Callable
-from typing import Any
 
+from redis_servers import RedisSet
 from redis_writer import RedisLedger
-from redis_servers import RedisProcess, RedisSet
 
-
-def evidence(process: RedisProcess) -> dict[str, Any]:
-    """What a member tells the others; empty when it does not answer."""
-    try:
-        with urllib.request.urlopen(f"http://{process.address}:{process.port + 1}/evidence", timeout=2) as answer:
-            found: dict[str, Any] = json.load(answer)
-            return found
-    except OSError:
-        return {}
-
-
-def settled(redis_set: RedisSet) -> None:
-    """Until every member has written down that it has the master's data, and may be promoted."""
-
-    def holds() -> bool:
-        told = [evidence(member) for member in redis_set.members if member.running]
-        return (
-            all(one and one["promotable"] and one["set"] and not one["unsettled"] for one in told)
-            and len({one["set"] for one in told}) == 1
-        )
-
-    redis_set.until(holds, "all are settled")
+from .conftest import evidence, settled
 
 
 def test_a_new_set_begins_with_the_first_member(make_set: Callable[..., RedisSet]) -> None:

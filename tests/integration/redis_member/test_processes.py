@@ -15,9 +15,9 @@ import pytest
 import redis
 from redis.exceptions import NoPermissionError
 from redis.sentinel import Sentinel
-from redis_writer import RedisLedger
 from redis_programs import redis_member
 from redis_servers import USERS, RedisProcess, RedisSet
+from redis_writer import RedisLedger
 
 
 def probe(command: str, process: RedisProcess) -> subprocess.CompletedProcess[str]:
