@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from instance import PROJECT
+from instance import CACHE, PROJECT, Instance
 from ledger_pod import Client
 
 
@@ -45,3 +46,12 @@ class Ledger(Client):
         fault()
         written: dict[str, Any] = self.finish(writing, seconds + 60)
         return written
+
+
+def signal_servers(instance: Instance, containers: Mapping[str, str], signal: str) -> None:
+    """A signal to the server's process in containers (by pod), at the same moment. Needs an administrator, who may execute in pods."""
+    kubectl = [str(CACHE / "bin/kubectl"), "--kubeconfig", str(CACHE / "admin.kubeconfig"), "-n", instance.namespace, "exec"]
+    found = "for exe in /proc/[0-9]*/exe; do case $(readlink $exe) in *redis-server|*redis-check*) echo $exe | cut -d/ -f3; esac; done"
+    command = f"kill -{signal} $({found})"
+    begun = [subprocess.Popen([*kubectl, pod, "-c", container, "--", "sh", "-c", command]) for pod, container in containers.items()]
+    assert [process.wait(30) for process in begun] == [0] * len(begun)

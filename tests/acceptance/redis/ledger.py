@@ -9,7 +9,8 @@ ledger.py find <name>               whether it is there
 ledger.py allowed <user> <command>...   what a server answers to a command of a user (empty: the application's): the answer or the error
 ledger.py reach [refused]           whether the Service can be connected to; `refused`: until it cannot
 ledger.py by-sentinel               write and read as an application that asks the sentinels for the master
-ledger.py status                    who is what, asked by the administrator
+ledger.py ask <member> <password> <command>...   what a server or sentinel answers to the administrator (empty: the Secret's password)
+ledger.py status <member>...        who is what, asked by the administrator
 """
 
 import itertools
@@ -117,16 +118,22 @@ def member(host, port, user="admin"):
     return Redis(host=host, port=port, username=user, password=password, socket_timeout=2, decode_responses=True)
 
 
-def status():
+def ask(name, password, *command):
+    port = 26379 if "sentinel" in name else 6379
+    password = password or secret("redis-members", "admin-password")
+    return str(Redis(host=name, port=port, username="admin", password=password, socket_timeout=2).execute_command(*command))
+
+
+def status(*names):
     servers, sentinels = {}, {}
-    for host in (name for name in sys.argv[2:] if "sentinel" not in name):
+    for host in (name for name in names if "sentinel" not in name):
         try:
             role = member(host, 6379).execute_command("ROLE")
             servers[host] = role[0] if role[0] == "master" or role[3] == "connected" else f"{role[0]}: {role[3]}"
         except RedisError as error:
             servers[host] = f"{type(error).__name__}"
     addresses = {socket.gethostbyname(host): host for host in servers}
-    for host in (name for name in sys.argv[2:] if "sentinel" in name):
+    for host in (name for name in names if "sentinel" in name):
         try:
             address, _port = member(host, 26379).execute_command("SENTINEL", "get-master-addr-by-name", secret("redis", "master-name"))
             sentinels[host] = addresses.get(address, address)
@@ -142,6 +149,7 @@ COMMANDS = {
     "allowed": allowed,
     "reach": reach,
     "by-sentinel": by_sentinel,
-    "status": lambda *_names: status(),
+    "ask": ask,
+    "status": status,
 }
 print(json.dumps(COMMANDS[sys.argv[1]](*sys.argv[2:])))

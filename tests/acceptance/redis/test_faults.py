@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from instance import CACHE, PROJECT, Instance
+from instance import PROJECT, Instance
 from ledger_pod import until
-from redis_ledger import Ledger
+from redis_ledger import Ledger, signal_servers
 
 pytestmark = [pytest.mark.deploys, pytest.mark.disrupts]
 
@@ -37,11 +37,7 @@ def judge(what: str, written: dict[str, Any], record_property: Any, longest: flo
 
 
 def kill(instance: Instance, pods: list[str]) -> None:
-    """SIGKILL to the server's process in each pod, at the same moment."""
-    kubectl = [str(CACHE / "bin/kubectl"), "--kubeconfig", str(CACHE / "admin.kubeconfig"), "-n", instance.namespace]
-    command = "for exe in /proc/[0-9]*/exe; do case $(readlink $exe) in *redis-server) kill -9 $(echo $exe | cut -d/ -f3);; esac; done"
-    begun = [subprocess.Popen([*kubectl, "exec", pod, "-c", "redis", "--", "sh", "-c", command]) for pod in pods]
-    assert [process.wait(20) for process in begun] == [0] * len(pods)
+    signal_servers(instance, dict.fromkeys(pods, "redis"), "KILL")
 
 
 def delete(instance: Instance, pods: list[str]) -> None:

@@ -45,7 +45,6 @@ def test_an_application_may_ask_the_sentinels_itself(ledger: Ledger) -> None:
         (["CONFIG", "GET", "requirepass"], REFUSED),
         (["ACL", "LIST"], REFUSED),
         (["REPLICAOF", "NO", "ONE"], REFUSED),
-        (["DEBUG", "SLEEP", "0"], REFUSED),
         (["SHUTDOWN"], REFUSED),
         (["KEYS", "nothing*"], "[]"),
         (["EVAL", "return 7", "0"], "7"),
