@@ -46,7 +46,7 @@ DEFAULT_INFO_PERIOD_MS = 10000
 
 @dataclass(frozen=True)
 class Switched:
-    """What came of it. old, new: names. seconds: from the pause until the asked sentinel sent clients to the new master."""
+    """What came of it. old, new: names. seconds: from the pause until a majority of the sentinels sent clients to the new master."""
 
     old: str
     new: str
@@ -108,8 +108,7 @@ class Switchover:
         """All sentinels' views; raises _NotNow when they are of several minds or busy."""
         answers = ask_all(self.fleet.sentinels.values(), lambda one: look_at_sentinel(one, self.fleet.request.name))
         views = [answer for answer in answers.values() if isinstance(answer, Sentinel) and answer.master]
-        seen = observation.Observation(self.fleet.request.name, (), tuple(observation.Sentinel(n) for n in self.fleet.sentinels))
-        if len(views) < seen.majority:
+        if len(views) <= len(self.fleet.sentinels) // 2:
             raise _NotNow("a majority of the sentinels answers", f"{len(views)} of {len(self.fleet.sentinels)} do")
         busy = [f"{view.name}: {view.busy}" for view in views if view.busy]
         if busy:
@@ -121,29 +120,24 @@ class Switchover:
     def _moment(self, asked: Endpoint, left: float) -> list[Known]:
         """Wait until the sentinel's last INFOs are of the right age. Returns the replicas that it would promote."""
         deadline = time.monotonic() + min(max(left, 2.0), 25.0)
-        tried = False
         with self._together(asked) as together:
-            while True:
-                replicas = [observation.known(reply) for reply in asked.command("SENTINEL", "REPLICAS", self.fleet.request.name)]
-                chosen = [one for one in replicas if one.priority and not one.down and one.link_ok]
-                barred = [one for one in chosen if self.fleet.name_of(one.address) in self.barred]
-                if together and chosen and not barred and all(one.info_refresh_ms < YOUNG_MS for one in replicas if not one.down):
-                    break
-                if time.monotonic() >= deadline or (not together and chosen and not barred):
-                    break
-                tried = tried or bool(chosen)
-                time.sleep(POLL / 4)
+            if together:
+                self._candidates(asked, lambda ages: max(ages) < YOUNG_MS, deadline)
+        return self._candidates(asked, lambda ages: AGE_MS[0] <= max(ages) <= AGE_MS[1] and min(ages) >= AGE_MS[0] / 2, deadline)
+
+    def _candidates(self, asked: Endpoint, fit: Callable[[list[int]], bool], deadline: float) -> list[Known]:
+        """The replicas that the sentinel would promote, once the ages of their INFOs fit; at the deadline whatever ages they have.
+
+        Raises _NotNow when there is none, or a barred one is among them still.
+        """
         while True:
             replicas = [observation.known(reply) for reply in asked.command("SENTINEL", "REPLICAS", self.fleet.request.name)]
             chosen = [one for one in replicas if one.priority and not one.down and one.link_ok]
-            barred = [one for one in chosen if self.fleet.name_of(one.address) in self.barred]
-            ages = [one.info_refresh_ms for one in chosen]
-            ready = chosen and not barred
-            if ready and AGE_MS[0] <= max(ages) <= AGE_MS[1] and min(ages) >= AGE_MS[0] / 2:
+            barred = any(self.fleet.name_of(one.address) in self.barred for one in chosen)
+            late = time.monotonic() >= deadline
+            if chosen and not barred and (late or fit([one.info_refresh_ms for one in chosen])):
                 return chosen
-            if time.monotonic() >= deadline:
-                if ready:
-                    return chosen  # it takes up to a second longer then
+            if late:
                 raise _NotNow("a replica that may be promoted", f"{asked.name} knows none", "do the replicas have their links up?")
             time.sleep(QUICK)
 
@@ -168,30 +162,28 @@ class Switchover:
 
     def _attempt(self, left: float) -> Switched:
         views = self._views()
-        asked = self.fleet.sentinels[views[0].name]
+        watching = [self.fleet.sentinels[view.name] for view in views]
         old = self.fleet.server(self.fleet.name_of(views[0].master))
         self._ready(old)
-        for endpoint in self.fleet.servers.values():  # connected before it counts
-            with contextlib.suppress(StackgateError):
-                endpoint.command("PING")
-        chosen = [self.fleet.server(self.fleet.name_of(one.address)) for one in self._moment(asked, left)]
+        ask_all(self.fleet.servers.values(), lambda one: one.command("PING"))  # connected before it counts
+        chosen = [self.fleet.server(self.fleet.name_of(one.address)) for one in self._moment(watching[0], left)]
         begun = time.monotonic()
-        old.command("CLIENT", "PAUSE", int(PAUSE * 1000), "WRITE")
         try:
+            old.command("CLIENT", "PAUSE", int(PAUSE * 1000), "WRITE")
             self._caught_up(old, chosen)
-            asked.command("SENTINEL", "FAILOVER", self.fleet.request.name)
-        except StackgateError as error:
+            watching[0].command("SENTINEL", "FAILOVER", self.fleet.request.name)
+        except (Refused, _NotNow) as error:  # after no answer at all the pause stays: a failover may have begun
             with contextlib.suppress(StackgateError):
                 old.command("CLIENT", "UNPAUSE")
             if isinstance(error, Refused) and error.code in ("INPROG", "NOGOODSLAVE"):
                 raise _NotNow("the sentinel begins a failover", error.seen) from error
             raise
-        new = self._promoted(asked, old, chosen, begun)
+        new = self._promoted(watching, old, chosen, begun)
         # Unpaused last: nobody writes to it in between, and those who wait are sent away to connect anew.
         ip, _colon, port = new.address.rpartition(":")
-        replies = old.ask([("REPLICAOF", ip, port), ("CLIENT", "KILL", "TYPE", "normal"), ("CLIENT", "UNPAUSE")])
-        refused = next((reply for reply in replies if isinstance(reply, Refused)), None)
-        if refused is not None:
+        replies = old.ask([("REPLICAOF", ip, port), ("CLIENT", "KILL", "TYPE", "normal"), ("CLIENT", "UNPAUSE"), ("CONFIG", "REWRITE")])
+        refused = next((reply for reply in replies[:3] if isinstance(reply, Refused)), None)
+        if refused is not None:  # the last one may be: a server that was started without a file cannot keep what it is told
             raise refused
         return Switched(old.name, new.name, time.monotonic() - begun)
 
@@ -216,20 +208,21 @@ class Switchover:
                 raise _NotNow("the replicas catch up while writes are paused", f"{', '.join(late)} did not within {CATCH_UP:g} s")
             time.sleep(QUICK)
 
-    def _promoted(self, asked: Endpoint, old: Endpoint, chosen: list[Endpoint], begun: float) -> Endpoint:
-        """The replica that says it is master, and to which the sentinel sends clients."""
+    def _promoted(self, watching: list[Endpoint], old: Endpoint, chosen: list[Endpoint], begun: float) -> Endpoint:
+        """The replica that says it is master, once a majority of the sentinels sends clients to it, and so do the proxies that ask them."""
         deadline = time.monotonic() + PROMOTION
-        addresses = {endpoint.address: endpoint for endpoint in chosen}
+        name, majority = self.fleet.request.name, len(self.fleet.sentinels) // 2 + 1
         while True:
-            told = asked.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.fleet.request.name) or ("", "")
-            new = addresses.get(f"{told[0]}:{told[1]}")
-            if new is not None and _is_master(new):
-                return new
+            answers = ask_all(watching, lambda one: one.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name))
+            told = [f"{answer[0]}:{answer[1]}" for answer in answers.values() if isinstance(answer, list)]
+            for new in chosen:
+                if told.count(new.address) >= majority and _is_master(new):
+                    return new
             if time.monotonic() >= deadline:
                 raise StackgateError(
-                    f"{asked.name} promotes a replica of {old.name}",
-                    f"it has not; {old.name} takes writes again {PAUSE:g} s after the pause",
-                    "see the sentinel's log",
+                    f"{watching[0].name} promotes a replica of {old.name}, and a majority of the sentinels follows",
+                    f"they have not; {old.name} takes writes again {PAUSE:g} s after the pause",
+                    "see the sentinels' logs",
                     time.monotonic() - begun,
                 )
             time.sleep(QUICK)
