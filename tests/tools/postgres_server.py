@@ -75,19 +75,34 @@ def _unpack(target: Path) -> Path:
             "Dir::State::Lists": scratch / "lists",
             "Dir::Cache": scratch / "cache",
             "APT::Sandbox::User": pwd.getpwuid(os.getuid()).pw_name,
-            "Debug::NoLocking": "1",
-            "APT::Install-Recommends": "0",
         }
         options = [argument for key, value in own.items() for argument in ("-o", f"{key}={value}")]
-        for command in (["update"], ["install", "--download-only", "--yes", "postgresql"]):
-            subprocess.run(["apt-get", "-q", *options, *command], check=True, capture_output=True, timeout=300)
-        packages = sorted((scratch / "cache/archives").glob("*.deb"))
+
+        def run(*command: str) -> str:
+            done = subprocess.run(
+                [command[0], *options, *command[1:]], cwd=scratch, check=True, capture_output=True, text=True, timeout=300
+            )
+            return done.stdout
+
+        run("apt-get", "-q", "update")
+        server = next(name for name in _needs(run("apt-cache", "depends", "postgresql")) if name.startswith("postgresql-"))
+        # The just-in-time compiler is a library that the server loads when it needs it, and 100 MB.
+        needed = [name for name in _needs(run("apt-cache", "depends", server)) if not name.startswith(("libllvm", "libc6"))]
+        libraries = [name for name in needed if name.startswith("lib") and "-perl" not in name]
+        run("apt-get", "-q", "download", server, *libraries)
+        packages = sorted(scratch.glob("*.deb"))
         for package in packages:
             subprocess.run(["dpkg-deb", "-x", str(package), str(scratch / "root")], check=True, timeout=60)
         kept = target / hashlib.sha256(b"".join(package.read_bytes() for package in packages)).hexdigest()[:16]
         (scratch / "root").chmod(0o755)
         (scratch / "root").rename(kept)
     return next(kept.glob("usr/lib/postgresql/*/bin"))
+
+
+def _needs(depends: str) -> list[str]:
+    """The packages that another one needs, from what `apt-cache depends` prints."""
+    lines = [line.strip() for line in depends.splitlines()]
+    return [line.removeprefix("Depends: ") for line in lines if line.startswith("Depends: ") and "<" not in line]
 
 
 class PostgresServer:
