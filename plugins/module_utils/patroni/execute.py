@@ -29,6 +29,8 @@ SAY_FIRST, SAY_EVERY = 2.0, 10.0
 PASSING_STATES = frozenset({"", "25006", "57P01", "57P02", "57P03", "08006", "08003"})
 # Somebody else has written the dynamic configuration meanwhile, or Patroni could not reach the store of truth for a moment.
 PASSING_STATUS = frozenset({409, 502, 503})
+# How often the leader hands over at most, to end on a member that stays.
+HAND_OVERS = 5
 ALL, SHRINK, GROW = "all", "shrink", "grow"
 
 
@@ -124,15 +126,18 @@ class Execution:
     # -- parts ---------------------------------------------------------------------------------------------------
 
     def _shrink(self) -> Outcome:
+        """Hand over until the leader stays. Where only a member that is to go confirms commits, it leads for a moment: no other may."""
         everybody, found = self._with_leaving()
-        entry = self._move(found)
-        if entry is None:
-            return self.outcome
-        self.outcome.plan = [entry]
-        heir = switchover.candidate_of(found, self._leaving(found))
-        what = switchover.switchover(everybody, heir, self._request.timeout, self._say)
-        self.outcome.performed = [Entry(entry.kind, f"{what.old} hands over to {what.new}")]
-        self.outcome.observation = observe.observe(self._members)
+        while (entry := self._move(found)) is not None:
+            if not self.outcome.plan:
+                self.outcome.plan = [entry]
+            if len(self.outcome.performed) >= HAND_OVERS or self._left() <= 0:
+                raise StackgateError("a member that stays takes over", health.states(found), waited=self._waited())
+            heir = switchover.candidate_of(found, self._leaving(found))
+            what = switchover.switchover(everybody, heir, max(self._left(), 1.0), self._say)
+            self.outcome.performed.append(Entry(entry.kind, f"{what.old} hands over to {what.new}"))
+            found = observe.observe(everybody)
+        self.outcome.observation = observe.observe(self._members) if self.outcome.performed else found
         return self.outcome
 
     def _with_leaving(self) -> tuple[Members, Observation]:

@@ -16,6 +16,7 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.tunnel import Dial, 
 
 # What libpq looks for in the directory that it is given as host.
 SOCKET = ".s.PGSQL.5432"
+WRONG_PASSWORD = "28P01"  # noqa: S105  # not a password
 # Seconds for one statement. A large database may take a while to be made.
 STATEMENT_PATIENCE = 120.0
 # A lock that somebody holds for longer than a minute is not waited for. No statement goes to the server's log, where this user may say so.
@@ -26,12 +27,14 @@ SILENT = (
 
 
 class Failed(StackgateError):
-    """The server refused a statement or a login. state: PostgreSQL's code (SQLSTATE), empty for a login."""
+    """The server refused a statement or a login. state: PostgreSQL's code (SQLSTATE); empty when it is not known, or nobody answered."""
 
     def __init__(self, where: str, doing: str, error: Exception, waited: float | None = None) -> None:
         diagnostics = getattr(error, "diag", None)
         self.state = str(getattr(error, "sqlstate", None) or "")
         said = str(getattr(diagnostics, "message_primary", None) or error).strip()
+        if not self.state and "authentication failed" in said:  # libpq keeps the code of a refused login to itself
+            self.state = WRONG_PASSWORD
         super().__init__(f"{where}: {doing}", f"{self.state}: {said}" if self.state else said, waited=waited)
 
 

@@ -61,7 +61,7 @@ def test_a_replica_that_does_not_have_it(cluster: Any, application: probe.Applic
 def test_a_wrong_password(cluster: Any, application: probe.Application) -> None:
     wrong = probe.Application(Credentials("app", "wr0ng"), "app")
     found = probe.write_and_read(wrong, [end(cluster)], end(cluster))
-    assert found.write_error == 'user app logs in to database app: FATAL:  password authentication failed for user "app"'
+    assert found.write_error == 'user app logs in to database app: 28P01: FATAL:  password authentication failed for user "app"'
     with (
         pytest.raises(Failed, match="postgresql-0: user app logs in to database none") as caught,
         cluster.member().connect("none", Credentials("app", "app-s3cret")),
@@ -92,3 +92,12 @@ def test_a_server_that_dies_and_comes_back(cluster: Any) -> None:
     finally:
         cluster.server.start()
     assert cluster.task(roles=[{"name": "later", "password": "x"}])["changed"]
+
+
+def test_a_wrong_superuser_s_password_is_told_at_once(cluster: Any) -> None:
+    begun = time.monotonic()
+    with pytest.raises(
+        StackgateError, match=r"user postgres logs in to database postgres\nseen .*: 28P01: FATAL:  password auth"
+    ) as caught:
+        cluster.task(login_password="wr0ng", roles=[{"name": "x", "password": "x"}])
+    assert time.monotonic() - begun < 5 and "wr0ng" not in str(caught.value)

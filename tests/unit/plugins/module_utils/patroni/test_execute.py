@@ -119,6 +119,30 @@ def test_a_leader_that_goes_moves_first(world: World) -> None:
     ]
 
 
+def test_where_only_a_member_that_goes_confirms_commits_it_leads_for_a_moment(world: World) -> None:
+    """postgresql-0 and postgresql-2, the leader and its synchronous replica, are to go."""
+    lead = world.lead
+
+    def leads(name: str) -> None:
+        lead(name)
+        if name == SYNCHRONOUS:  # the old leader is away for a moment, so that another one becomes synchronous
+            for one in world.status[name]["replication"]:
+                one["sync_state"] = "sync" if one["application_name"] == ASYNCHRONOUS else "async"
+            world.status[LEADER].pop("sync_standby", None)
+            world.status[ASYNCHRONOUS]["sync_standby"] = True
+
+    world.lead = leads  # type: ignore[method-assign]
+    outcome = execution(world, (ASYNCHRONOUS,), phase="shrink").run()
+    assert performed(outcome) == [f"{LEADER} hands over to {SYNCHRONOUS}", f"{SYNCHRONOUS} hands over to {ASYNCHRONOUS}"]
+
+
+def test_who_never_gets_rid_of_it_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world, "lead", lambda name: None)
+    monkeypatch.setattr(execute.switchover, "switchover", lambda *_given: switchover.Switchover(LEADER, SYNCHRONOUS, 1.0, 1.0))
+    with pytest.raises(StackgateError, match="a member that stays takes over"):
+        execution(world, (ASYNCHRONOUS, SYNCHRONOUS), phase="shrink").run()
+
+
 def test_that_is_predicted(world: World) -> None:
     outcome = execution(world, (ASYNCHRONOUS, SYNCHRONOUS), phase="shrink").predict()
     assert planned(outcome) == [f"{LEADER}, which is to go, hands over to {SYNCHRONOUS}"]
