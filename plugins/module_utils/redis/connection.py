@@ -17,8 +17,8 @@ from ansible_collections.stackgate.k3s.plugins.module_utils import tunnel
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.tunnel import Dial
 
-# A command with its arguments.
-Command = tuple[str | int, ...]
+# A command with its arguments, texts and numbers.
+Command = tuple[Any, ...]
 
 # Seconds that a member may take to answer.
 ANSWER_TIMEOUT = 3.0

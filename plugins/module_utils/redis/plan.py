@@ -222,7 +222,7 @@ def _agreed(observation: Observation) -> Iterator[Step]:
     if len(views) > 1:
         yield _wait("all sentinels name one master at one epoch")
     elif views and observation.master is None:
-        named = observation.name_of(next(iter(views))[0])
+        named = observation.name_of(min(views)[0])
         yield _wait(f"{named}, which the sentinels name, is one of the wanted servers and says that it is master")
 
 

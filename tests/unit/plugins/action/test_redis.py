@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -88,6 +89,14 @@ def test_a_member_that_is_to_go_is_looked_after(run: Callable[..., dict[str, Any
     says(knowing(whole(), server_address(3), flags=frozenset({"slave"})))
     assert run("redis_sentinel", True, phase="shrink", services=("redis-3",))["plan"] == []
     assert [step["kind"] for step in run("redis_sentinel", True, phase="grow", services=("redis-3",))["plan"]] == ["forget"] * 3
+
+
+def test_a_master_that_is_to_go_is_to_hand_over(run: Callable[..., dict[str, Any]], says: Callable[[Observation], None]) -> None:
+    seen = whole(4, master=3)
+    says(dataclasses.replace(seen, servers=seen.servers[:3], others={server_address(3): "redis-3"}))
+    result = run("redis_sentinel", True, True, phase="shrink", services=("redis-3",))
+    assert result["plan"] == [{"kind": "switch over", "sentence": "redis-3 is to go, and hands over to a server that stays"}]
+    assert result["diff"][0]["before"] == {"master": "redis-3"}
 
 
 @pytest.mark.parametrize(

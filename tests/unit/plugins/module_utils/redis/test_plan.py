@@ -82,6 +82,12 @@ def test_who_is_gone_is_forgotten_and_who_is_not_is_waited_for() -> None:
     assert [step.kind for step in foresee(alive, Wanted())] == [Kind.FORGET] * 3
 
 
+def test_nobody_forgets_while_one_cannot_reach_the_quorum() -> None:
+    step = first(with_sentinel(knowing(whole(), server_address(3)), 2, quorum_error="NOQUORUM 1 usable Sentinels"))
+    assert step.waits
+    assert step.sentence == "redis-sentinel-2 can reach the quorum: NOQUORUM 1 usable Sentinels"
+
+
 def test_a_second_entry_for_the_same_sentinel_is_forgotten() -> None:
     twice = with_sentinel(whole(), 0, others=(*whole().sentinels[0].others, Known(sentinel_address(1), run_id="old")))
     assert first(twice).kind is Kind.FORGET

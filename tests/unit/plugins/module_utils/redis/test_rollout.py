@@ -102,6 +102,14 @@ def test_who_is_down_goes_first_and_without_a_look_at_the_others() -> None:
     assert rolling.restarted[1] == "redis-sentinel-2"
 
 
+def test_one_that_is_down_is_restarted_once() -> None:
+    running = Running()
+    running.left, running.dead = {"redis-1": "new"}, {"redis-1"}
+    rolling = running.rollout()
+    rolling.run()
+    assert rolling.restarted == ["redis-1"]
+
+
 def test_only_those_that_are_down_are_repaired() -> None:
     running = Running()
     running.dead = {"redis-1"}

@@ -94,11 +94,13 @@ def after(observation: Observation, step: Step) -> Observation:
         return with_sentinel(observation, number, master=order.sentinels[number].master, epoch=4, flags=frozenset({"master"}), quorum=2)
     if step.kind is Kind.ENLIST:
         return with_server(observation, [one.name for one in observation.servers].index(step.target), priority=100)
-    if step.kind is Kind.WAIT:  # who was reset, or has just begun, finds everybody
+    if step.kind is Kind.WAIT:  # who was reset, or has just begun, finds the other sentinels first, then the replicas
         for n, sentinel in enumerate(observation.sentinels):
-            if observation.unknown_to(sentinel) or sentinel.quorum_error:
-                found = order.sentinels[n]
-                observation = with_sentinel(observation, n, replicas=found.replicas, others=found.others, quorum_error="")
+            found = order.sentinels[n]
+            if sentinel.quorum_error:
+                observation = with_sentinel(observation, n, others=found.others, quorum_error="")
+            elif observation.unknown_to(sentinel):
+                observation = with_sentinel(observation, n, others=found.others, replicas=found.replicas)
         return observation
     raise AssertionError(step)
 
