@@ -40,6 +40,7 @@ class Server:
 
     offset: bytes of the replication stream that it has written (master) or processed (replica).
     master: address of the master that a replica follows. priority: 0 when no sentinel may promote it. uptime_s: seconds.
+    rewriting: whether its log is being written anew, so that what it has just got may not be on its disk yet.
     persistence: what is wrong with writing to the disk; empty when nothing is.
     """
 
@@ -53,6 +54,7 @@ class Server:
     master: str = ""
     link_up: bool = False
     syncing: bool = False
+    rewriting: bool = False
     priority: int = 100
     replicas: tuple[Replica, ...] = ()
     version: str = ""
@@ -218,6 +220,7 @@ def server(name: str, address: str, reply: str) -> Server:
         master="" if master else f"{said.get('master_host', '')}:{said.get('master_port', '')}",
         link_up=said.get("master_link_status") == "up",
         syncing=said.get("master_sync_in_progress") == "1",
+        rewriting="1" in (said.get("aof_rewrite_in_progress"), said.get("aof_rewrite_scheduled")),
         priority=_number(said.get("slave_priority"), 100),
         replicas=tuple(_replica(said[f"slave{n}"]) for n in range(_number(said.get("connected_slaves"))) if f"slave{n}" in said),
         version=said.get("redis_version", ""),

@@ -214,7 +214,8 @@ def _enlisted(observation: Observation) -> Iterator[Step]:
 
 
 def _in_sync(server: Server, master: Server) -> bool:
-    return server is master or (server.link_up and not server.syncing and server.master == master.address)
+    follows = server.link_up and not server.syncing and server.master == master.address
+    return (server is master or follows) and not server.rewriting
 
 
 def _agreed(observation: Observation) -> Iterator[Step]:

@@ -48,6 +48,7 @@ def test_a_replica() -> None:
     [
         ("master_link_status:up", "master_link_status:down", "link_up", False),
         ("master_sync_in_progress:0", "master_sync_in_progress:1", "syncing", True),
+        ("aof_rewrite_in_progress:0", "aof_rewrite_in_progress:1", "rewriting", True),
         ("slave_priority:100", "slave_priority:0", "priority", 0),
         ("loading:0", "loading:1\r\nloading_loaded_perc:40.00", "trouble", Trouble.LOADING),
         ("aof_last_write_status:ok", "aof_last_write_status:err", "persistence", "aof_last_write_status: err"),

@@ -117,6 +117,7 @@ def test_a_server_that_stays_after_all_may_be_promoted_again() -> None:
     assert first(withheld).commands == (("CONFIG", "SET", "replica-priority", 100),)
     assert plan(with_server(withheld, 1, uptime_s=3), Wanted()) == ()  # it has just started, and enlists itself
     assert plan(with_server(withheld, 1, link_up=False), Wanted()) == ()
+    assert plan(with_server(withheld, 1, rewriting=True), Wanted()) == ()
 
 
 # -- every world -------------------------------------------------------------------------------------------------------------
