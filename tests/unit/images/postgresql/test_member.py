@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -49,6 +50,12 @@ def member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         raise Started(name, arguments)
 
     monkeypatch.setattr(os, "execvp", become)
+    # Patroni is in the image alone.
+    patroni, postgresql, entry = ModuleType("patroni"), ModuleType("patroni.postgresql"), ModuleType("patroni.__main__")
+    patroni.__dict__["postgresql"] = postgresql
+    entry.__dict__["main"] = lambda: become("patroni", list(sys.argv))
+    for module in (patroni, postgresql, entry):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
     before = os.umask(0o022)
     os.umask(before)
     monkeypatch.setattr(os, "umask", lambda _mask: before)
@@ -82,8 +89,9 @@ def test_patroni_reads_the_mounted_files_and_then_the_passwords(member: ModuleTy
     assert given["restapi"]["authentication"] == {"username": "patroni", "password": "secret of rest"}
 
 
-def test_a_second_start_takes_the_passwords_of_now(member: ModuleType, tmp_path: Path) -> None:
+def test_a_second_start_takes_the_passwords_of_now(member: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start(member)
+    monkeypatch.setattr("sys.argv", ["postgresql-member"])
     (tmp_path / "secrets/rest-password").write_text("another")
     start(member)
     assert json.loads((tmp_path / "run/patroni/90-passwords.yml").read_text())["restapi"]["authentication"]["password"] == "another"
