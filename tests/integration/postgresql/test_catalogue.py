@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.patroni import catalogue, slots
+from ansible_collections.stackgate.k3s.plugins.module_utils.patroni.sql import Session
 
 
 def wanted(name: str, password: str = "app-s3cret", **more: Any) -> dict[str, Any]:
@@ -87,6 +88,21 @@ def test_no_password_reaches_the_server_or_the_terminal(cluster: Any) -> None:
     with cluster.server.connect() as connection:
         connection.execute("SELECT 'seen in the log'")
     assert "seen in the log" in cluster.server.log()
+
+
+def test_what_is_sent_is_a_verifier(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    do = Session.do
+
+    def watched(session: Session, statement: Any, *more: Any, **named: Any) -> None:
+        sent.append(statement if isinstance(statement, str) else statement.as_string())
+        do(session, statement, *more, **named)
+
+    monkeypatch.setattr(Session, "do", watched)
+    cluster.task(roles=[{"name": "sent", "password": "first-s3cret"}])
+    cluster.task(roles=[{"name": "sent", "password": "second-s3cret"}])
+    assert len(sent) == 2 and all("PASSWORD 'SCRAM-SHA-256$4096:" in statement for statement in sent)
+    assert "s3cret" not in "".join(sent)
 
 
 def test_names_with_anything_in_them(cluster: Any) -> None:
