@@ -50,7 +50,6 @@ class Server:
     error: str = ""
     role: str = ""
     offset: int = 0
-    replid: str = ""
     master: str = ""
     link_up: bool = False
     syncing: bool = False
@@ -72,7 +71,6 @@ class Known:
 
     address: str
     flags: frozenset[str] = frozenset()
-    run_id: str = ""
     priority: int = 100
     info_refresh_ms: int = 0
     link_ok: bool = True
@@ -94,7 +92,6 @@ class Sentinel:
     address: str = ""
     trouble: Trouble = Trouble.NONE
     error: str = ""
-    run_id: str = ""
     master: str = ""
     flags: frozenset[str] = frozenset()
     epoch: int = 0
@@ -216,7 +213,6 @@ def server(name: str, address: str, reply: str) -> Server:
         error=f"it loads its data: {said.get('loading_loaded_perc', '?')} % done" if loading else "",
         role=role,
         offset=_number(said.get("master_repl_offset" if master else "slave_repl_offset")),
-        replid=said.get("master_replid", ""),
         master="" if master else f"{said.get('master_host', '')}:{said.get('master_port', '')}",
         link_up=said.get("master_link_status") == "up",
         syncing=said.get("master_sync_in_progress") == "1",
@@ -233,16 +229,14 @@ def sentinel(name: str, address: str, replies: Mapping[str, Any]) -> Sentinel:
     """A sentinel from its replies, by command. Without MASTER it monitors no master of that name."""
     said = info(replies["INFO"])
     tilt, version = said.get("sentinel_tilt", "0") != "0", said.get("redis_version", "")
-    run_id = str(replies.get("MYID") or "")
     if not replies.get("MASTER"):
-        return Sentinel(name, address, run_id=run_id, tilt=tilt, version=version)
+        return Sentinel(name, address, tilt=tilt, version=version)
     master = pairs(replies["MASTER"])
     # During a failover clients get the new master's address before the entry of the old one is replaced.
     current = replies.get("ADDRESS") or (master.get("ip", ""), master.get("port", ""))
     return Sentinel(
         name=name,
         address=address,
-        run_id=run_id,
         master=f"{current[0]}:{current[1]}",
         flags=_flags(master),
         epoch=_number(master.get("config-epoch")),
@@ -264,7 +258,6 @@ def known(reply: Sequence[Any]) -> Known:
     return Known(
         address=f"{said.get('ip', '')}:{said.get('port', '')}",
         flags=_flags(said),
-        run_id=said.get("runid", ""),
         priority=_number(said.get("slave-priority"), 100),
         info_refresh_ms=_number(said.get("info-refresh")),
         link_ok=said.get("master-link-status", "ok") == "ok",

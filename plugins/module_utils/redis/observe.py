@@ -49,7 +49,6 @@ def look_at_sentinel(endpoint: Endpoint, name: str, timeout: float = ANSWER_TIME
     """What one sentinel says. Raises Refused, Unreachable."""
     asked = {
         "INFO": ("INFO",),
-        "MYID": ("SENTINEL", "MYID"),
         "MASTER": ("SENTINEL", "MASTER", name),
         "ADDRESS": ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name),
         "REPLICAS": ("SENTINEL", "REPLICAS", name),

@@ -79,7 +79,7 @@ def test_a_sentinel_in_a_failover_names_the_new_master() -> None:
 
 def test_a_sentinel_that_monitors_nothing_and_one_in_tilt() -> None:
     seen = observation.sentinel("s0", "", {**RECORDED["sentinel"], "MASTER": None, "ADDRESS": None, "REPLICAS": None, "SENTINELS": None})
-    assert (seen.master, seen.run_id) == ("", RECORDED["sentinel"]["MYID"])
+    assert (seen.master, seen.version) == ("", "7.0.15")
     tilted = RECORDED["sentinel"]["INFO"].replace("sentinel_tilt:0", "sentinel_tilt:1")
     assert observation.sentinel("s0", "", {**RECORDED["sentinel"], "INFO": tilted}).busy.startswith("TILT")
 

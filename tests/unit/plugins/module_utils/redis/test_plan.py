@@ -89,7 +89,7 @@ def test_nobody_forgets_while_one_cannot_reach_the_quorum() -> None:
 
 
 def test_a_second_entry_for_the_same_sentinel_is_forgotten() -> None:
-    twice = with_sentinel(whole(), 0, others=(*whole().sentinels[0].others, Known(sentinel_address(1), run_id="old")))
+    twice = with_sentinel(whole(), 0, others=(*whole().sentinels[0].others, Known(sentinel_address(1))))
     assert first(twice).kind is Kind.FORGET
 
 

@@ -39,7 +39,6 @@ def whole(servers: int = 3, sentinels: int = 3, master: int = 0) -> Observation:
         Sentinel(
             f"redis-sentinel-{n}",
             sentinel_address(n),
-            run_id=f"id{n}",
             master=server_address(master),
             flags=frozenset({"master"}),
             epoch=4,
@@ -48,7 +47,7 @@ def whole(servers: int = 3, sentinels: int = 3, master: int = 0) -> Observation:
             failover_timeout_ms=10000,
             parallel_syncs=1,
             replicas=tuple(Known(server_address(r)) for r in range(servers) if r != master),
-            others=tuple(Known(sentinel_address(o), run_id=f"id{o}") for o in range(sentinels) if o != n),
+            others=tuple(Known(sentinel_address(o)) for o in range(sentinels) if o != n),
         )
         for n in range(sentinels)
     )
