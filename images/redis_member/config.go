@@ -34,7 +34,7 @@ type options struct {
 	config, users, data, run, bind         string
 	program                                string
 	port, sentinelPort                     int
-	patience, handover                     time.Duration
+	patience, handover, syncEvery          time.Duration
 	quorum, parallelSyncs                  int
 	downAfter, failoverTimeout, infoPeriod time.Duration
 
@@ -69,6 +69,7 @@ func parseOptions(command string, arguments []string) (*options, error) {
 		flags.DurationVar(&o.infoPeriod, "info-period", time.Second, "how often servers are asked for their state")
 	} else {
 		flags.DurationVar(&o.patience, "patience", 20*time.Second, "how long a missing member is waited for that may hold newer data")
+		flags.DurationVar(&o.syncEvery, "sync", time.Second, "how often this program does what `appendfsync everysec` asks for, see sync.go; 0: the server does it")
 		flags.DurationVar(&o.handover, "handover", 5*time.Second, "how long a master that ends tries to hand over; 0: not at all")
 	}
 	flags.StringVar(&o.config, "config", config, "the deployment's own configuration, in which the following settings have no place: see config.go")
@@ -209,6 +210,9 @@ func (o *options) serverConfig(d Decision) string {
 			"replica-announce-port "+strconv.Itoa(o.port),
 			"replica-priority "+strconv.Itoa(map[bool]int{true: fullPriority}[d.Do == master]),
 		)
+	}
+	if o.syncEvery > 0 {
+		lines = append(lines, "appendfsync no")
 	}
 	if d.Do == replica {
 		lines = append(lines, fmt.Sprintf("replicaof %s %d", o.addresses[d.Of], o.port))

@@ -17,6 +17,7 @@
 //	sentinel.go  the life of a sentinel, and its state                  process.go   child processes, signals
 //	config.go    options, addresses, redis.conf                         acl.go       users and their rights
 //	redis.go     questions to servers and sentinels                     probes.go    live and ready
+//	watch.go     what a running server says, and what follows from it   sync.go      the append-only file, onto the disk
 package main
 
 import (

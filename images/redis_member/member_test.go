@@ -137,6 +137,32 @@ func TestTheServersConfiguration(t *testing.T) {
 	}
 }
 
+func TestWhoBringsTheFileOntoTheDisk(t *testing.T) {
+	for config, ours := range map[string]bool{"": true, "appendfsync everysec\n": true, "appendfsync always\n": false, "appendfsync everysec\nAppendFsync \"no\"": false} {
+		if everySecond(config) != ours {
+			t.Errorf("%q: %v expected", config, ours)
+		}
+	}
+	if config := threeMembers(t, "server").serverConfig(Decision{Do: master}); !strings.Contains(config, "\nappendfsync no\n") {
+		t.Errorf("the server is to leave it to this program, seen %s", config)
+	}
+	if config := threeMembers(t, "server", "-sync", "0").serverConfig(Decision{Do: master}); strings.Contains(config, "appendfsync") {
+		t.Errorf("the server is to do it, seen %s", config)
+	}
+	directory := filepath.Join(t.TempDir(), "appendonlydir")
+	os.Mkdir(directory, 0o700)
+	syncer := &syncer{directory: filepath.Dir(directory)}
+	for step, content := range map[int]string{1: "a", 2: "a"} {
+		os.WriteFile(filepath.Join(directory, "appendonly.aof.1.incr.aof"), []byte(content), 0o600)
+		os.Chtimes(filepath.Join(directory, "appendonly.aof.1.incr.aof"), time.Time{}, time.UnixMilli(int64(step)))
+		first, err := syncer.sync()
+		again, _ := syncer.sync()
+		if first != 1 || again != 0 || err != nil {
+			t.Errorf("once for each change expected, seen %d and %d: %v", first, again, err)
+		}
+	}
+}
+
 func TestUsers(t *testing.T) {
 	directory := t.TempDir()
 	for user := range serverRights {

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"maps"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -34,6 +35,14 @@ func runServer(o *options) error {
 	}
 	if !supervisor.meanwhile(o.resolveAll) {
 		return nil
+	}
+	if config, err := os.ReadFile(o.config); err != nil {
+		return &refusal{"the deployment's configuration in " + o.config, err.Error(), "mount the ConfigMap there, or set -config", exitConfig}
+	} else if !everySecond(string(config)) {
+		o.syncEvery = 0
+	}
+	if o.syncEvery > 0 {
+		go (&syncer{directory: o.data}).run(o.syncEvery)
 	}
 	others := map[string]string{}
 	for _, name := range o.members {
