@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs in a pod, with nothing but the Secrets that an application gets, and prints JSON.
 
-ledger.py drill <seconds> [plain]   write until the time is over, each write acknowledged by a replica, too, unless `plain`; then look for
-                                    every one that was acknowledged
+ledger.py drill <seconds> [plain]   write until the time is over, or `stop`; each write acknowledged by a replica, too, unless `plain`;
+                                    then look for every one that was acknowledged
+ledger.py stop                      end what writes
 ledger.py keep <name>               write one key
 ledger.py find <name>               whether it is there
 ledger.py allowed <user> <command>...   what a server answers to a command of a user (empty: the application's): the answer or the error
@@ -25,6 +26,8 @@ from redis.exceptions import RedisError, ResponseError
 from redis.sentinel import Sentinel
 
 SECRETS = Path("/run/secrets")
+# The key that ends what writes.
+STOP = "ledger-stop"
 # Seconds between two writes, and before the next attempt.
 PAUSE = 0.01
 # Seconds that an answer may take: a proxy holds its clients while there is no master.
@@ -43,6 +46,7 @@ def drill(seconds, how="wait"):
     """Each write adds the next number to a set. One that is not acknowledged is tried again."""
     name = f"ledger-{time.time_ns()}"
     client = application()
+    client.delete(STOP)
     acknowledged, failures = [], []
     times = [time.monotonic()]
     ends = times[0] + float(seconds)
@@ -50,15 +54,18 @@ def drill(seconds, how="wait"):
     while time.monotonic() < ends:
         try:
             pipe = client.pipeline(transaction=False)
+            pipe.exists(STOP)
             pipe.sadd(name, number)
             if how == "wait":
                 pipe.wait(1, 1000)
-            copies = pipe.execute()[-1]
+            ended, *_added, copies = pipe.execute()
             if how == "wait" and copies < 1:
                 raise RedisError("no replica has it")
             acknowledged.append(number)
             times.append(time.monotonic())
             number += 1
+            if ended:
+                break
         except RedisError as error:
             failures.append(f"{type(error).__name__}: {error}"[:200])
         time.sleep(PAUSE)
@@ -73,6 +80,10 @@ def drill(seconds, how="wait"):
         "failed": len(failures),
         "gaps": [round(gap, 2) for gap in gaps[:3]],
     }
+
+
+def stop():
+    return application().set(STOP, "yes", ex=60)
 
 
 def keep(name):
@@ -144,6 +155,7 @@ def status(*names):
 
 COMMANDS = {
     "drill": drill,
+    "stop": stop,
     "keep": keep,
     "find": find,
     "allowed": allowed,

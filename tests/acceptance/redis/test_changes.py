@@ -51,7 +51,7 @@ def test_servers_come_and_go_by_one_variable(instance: Instance, ledger: Ledger,
     said = instance.play("--check", "--tags", "redis", override=five, directory=tmp_path)
     assert said.status == 0, said.failed
     assert len(pods(instance)) == 3, "a check changed something"
-    writing = ledger.start("drill", "150")
+    writing = ledger.start("drill", "900")
     grown = instance.play("--tags", "redis", override=five, directory=tmp_path)
     assert grown.status == 0, grown.failed
     assert changes(grown) == changes(said)
@@ -60,7 +60,8 @@ def test_servers_come_and_go_by_one_variable(instance: Instance, ledger: Ledger,
     assert shrunk.status == 0, shrunk.failed
     until("the pods are gone", lambda: len(pods(instance)) == 3, 90)
     assert ledger.whole()
-    written = ledger.finish(writing, 300)
+    ledger("stop")
+    written = ledger.finish(writing)
     print(f"3 -> 5 -> 3: {written['acknowledged']} acknowledged, longest gaps {written['gaps']} s, {written['failed']} failed")
     assert written["lost"] == []
     claims = {claim["metadata"]["name"] for claim in instance.objects("v1", "PersistentVolumeClaim")}
@@ -74,7 +75,7 @@ def test_a_change_restarts_one_member_after_the_other(instance: Instance, ledger
     changed = {"redis_settings": {"hz": "20"}}
     said = instance.play("--check", "--tags", "redis", override=changed, directory=tmp_path)
     assert pods(instance) == before
-    writing = ledger.start("drill", "90")
+    writing = ledger.start("drill", "600")
     run = instance.play("--tags", "redis", override=changed, directory=tmp_path)
     assert run.status == 0, run.failed
     assert changes(run) == changes(said)
@@ -82,7 +83,8 @@ def test_a_change_restarts_one_member_after_the_other(instance: Instance, ledger
     assert not {pod["metadata"]["uid"] for pod in after.values()} & set(before.values())
     began = sorted(after, key=lambda pod: after[pod]["metadata"]["creationTimestamp"])
     assert began[-1] == master
-    written = ledger.finish(writing, 180)
+    ledger("stop")
+    written = ledger.finish(writing)
     print(f"a rolling restart: {written['acknowledged']} acknowledged, longest gaps {written['gaps']} s, {written['failed']} failed")
     assert written["lost"] == []
     assert written["gaps"][0] < 6
