@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.documents import plain
 from ansible_collections.stackgate.k3s.plugins.module_utils.patroni import desired, report, store
-from ansible_collections.stackgate.k3s.plugins.module_utils.patroni.execute import Entry, Execution, Outcome, Request
+from ansible_collections.stackgate.k3s.plugins.module_utils.patroni.execute import CONFIGURATION, Entry, Execution, Outcome, Request
 from ansible_collections.stackgate.k3s.plugins.plugin_utils import patroni
 from ansible_collections.stackgate.k3s.plugins.plugin_utils.action import StackgateAction
 
@@ -71,5 +71,5 @@ def difference(entry: Entry) -> dict[str, str]:
     def text(value: Any) -> str:
         return value if isinstance(value, str) else json.dumps(value, indent=2, sort_keys=True) + "\n"
 
-    header = "dynamic configuration" if entry.kind == "configuration" else entry.kind
+    header = "dynamic configuration" if entry.kind == CONFIGURATION else entry.kind
     return {"before_header": header, "after_header": header, "before": text(entry.before), "after": text(entry.after)}

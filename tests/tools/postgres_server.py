@@ -222,7 +222,7 @@ class PatroniApi(ThreadingHTTPServer):
 
     def __init__(self, scope: str = "postgresql", name: str = "postgresql-0") -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.configuration: dict[str, Any] = {"ttl": 20, "postgresql": {"parameters": {"max_connections": 60}}}
+        self.configuration: dict[str, Any] = {"ttl": 20, "loop_wait": 1, "postgresql": {"parameters": {"max_connections": 60}}}
         self.asked: list[tuple[str, str, Any]] = []
         self.status = {
             "state": "running",

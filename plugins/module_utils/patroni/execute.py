@@ -31,6 +31,9 @@ PASSING_STATES = frozenset({"", "25006", "57P01", "57P02", "57P03", "08006", "08
 PASSING_STATUS = frozenset({409, 502, 503})
 # How often the leader hands over at most, to end on a member that stays.
 HAND_OVERS = 5
+# Seconds from one look of Patroni at its configuration to the next, unless told; and for a reload (Patroni 4.0 gives it one).
+LOOP_WAIT, RELOAD = 10.0, 2.0
+CONFIGURATION = "configuration"
 ALL, SHRINK, GROW = "all", "shrink", "grow"
 
 
@@ -117,6 +120,7 @@ class Execution:
                 self._configure(leader, configuration or {})
                 catalogue.apply(leader, review.changes, self._changed)
                 self._let_go(leader, left)
+                self._wait_for_parameters()
                 return self.outcome
             except (Failed, Refused) as error:
                 if not _passes(error) or self._left() <= 0:
@@ -209,7 +213,7 @@ class Execution:
         patch = settings.difference(self._request.configuration, there)
         if not patch:
             return []
-        return [Entry("configuration", f"set {'; '.join(settings.words(patch, there))}", dict(there), settings.patched(there, patch))]
+        return [Entry(CONFIGURATION, f"set {'; '.join(settings.words(patch, there))}", dict(there), settings.patched(there, patch))]
 
     def _configure(self, leader: Member, there: Mapping[str, Any]) -> None:
         for entry in self._configuration_entries(there):
@@ -217,6 +221,12 @@ class Execution:
             leader.send("PATCH", "/config", settings.difference(self._request.configuration, there), self._members.timeout)
             self.outcome.performed.append(entry)
             self.outcome.configuration = entry.after
+
+    def _wait_for_parameters(self) -> None:
+        """Let every member find out which of changed parameters wait for a restart: its Patroni looks once in loop_wait seconds."""
+        changed = [entry for entry in self.outcome.performed if entry.kind == CONFIGURATION]
+        if any(entry.before.get("postgresql") != entry.after.get("postgresql") for entry in changed):
+            self._sleep(float((self.outcome.configuration or {}).get("loop_wait") or LOOP_WAIT) + RELOAD)
 
     def _changed(self, change: Change) -> None:
         self._say(change.sentence)

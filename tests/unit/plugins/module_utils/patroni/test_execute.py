@@ -62,6 +62,16 @@ def test_the_configuration_then_the_catalogue(world: World) -> None:
     assert (outcome.performed[0].before["ttl"], outcome.performed[0].after["ttl"]) == (20, 30)
 
 
+@pytest.mark.parametrize(
+    ("configuration", "slept"),
+    [({"ttl": 30}, []), ({"postgresql": {"parameters": {"jit": "on"}}}, [4.0]), ({"postgresql": {"parameters": {"jit": "off"}}}, [])],
+)
+def test_members_get_time_to_find_out_what_waits_for_a_restart(world: World, configuration: dict[str, Any], slept: list[float]) -> None:
+    naps: list[float] = []
+    Execution(world.members(), Request(configuration, timeout=5.0), sleep=naps.append).run()
+    assert naps == slept  # the recorded loop_wait is 2
+
+
 def test_a_prediction_changes_nothing(world: World) -> None:
     outcome = execution(world, configuration={"ttl": 30}, desired=WANTED).predict()
     assert planned(outcome) == ["set ttl 30 in place of 20", *SENTENCES]
