@@ -209,14 +209,19 @@ def _replica(member: MemberObservation) -> str:
     return "synchronous replica" if member.synchronous else "replica"
 
 
-def plan(pending: Mapping[str, str], found: Observation) -> list[str]:
-    """The restarts to come, as sentences. A failover may make another member the leader in the meantime."""
+def plan(pods: Mapping[str, str], servers: Mapping[str, str], found: Observation) -> list[str]:
+    """The restarts to come, as sentences. A failover may make another member the leader in the meantime.
+
+    pods, servers: those to be replaced, and those that restart in their pods; a leader that hands over has its server restarted with that.
+    """
+    heir = switchover.candidate_of(found)
     sentences = []
-    for name in order(pending, found):
-        heir = switchover.candidate_of(found) if name == found.holder else ""
-        if heir:
-            sentences.append(hand_over_sentence(name, heir))
-        sentences.append(restart_sentence(name, role(name, found), pending[name]))
+    for pending, by_handing_over in ((pods, False), ({name: why for name, why in servers.items() if name not in pods}, True)):
+        for name in order(pending, found):
+            if name == found.holder and heir:
+                sentences.append(hand_over_sentence(name, heir))
+            if not (name == found.holder and heir and by_handing_over):
+                sentences.append(restart_sentence(name, role(name, found), pending[name]))
     return sentences
 
 

@@ -91,8 +91,7 @@ class Upkeep:
             observation = self.rolling.talk.observe()
         except StackgateError:  # no Secret yet: no cluster, and so nothing that could restart
             return []
-        waiting = {name: why for name, why in rollout.waiting(observation, self.rolling.hosts).items() if name not in pending}
-        return rollout.plan({**pending, **waiting}, observation)
+        return rollout.plan(pending, rollout.waiting(observation, self.rolling.hosts), observation)
 
     def _pending(self) -> dict[str, str]:
         names = {host: name for name, host in self.rolling.hosts.items()}
