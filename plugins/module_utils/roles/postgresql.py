@@ -50,7 +50,9 @@ def content(
     generate: dict[str, Any] = {}
     fields: dict[str, str] = {}
     roles = []
-    logins = [("" if owner is owners[0] else f"{owner['name']}-", owner["username"], owner["name"], {}) for owner in owners]
+    logins: list[tuple[str, str, str, Mapping[str, Any]]] = [
+        ("" if owner is owners[0] else f"{owner['name']}-", owner["username"], owner["name"], {}) for owner in owners
+    ]
     logins += [(f"{guest['name']}-", guest["name"], guest["database"], guest) for guest in guests]
     for prefix, name, where, more in logins:
         generate[f"{prefix}password"] = {}
