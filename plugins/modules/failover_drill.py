@@ -17,8 +17,9 @@ description:
     everything on that node. Nothing is broken before the conditions of the store's gate hold, and before writes are accepted.
   - A node that was powered off or cut off is repaired in any case, also when the task fails or is interrupted, by Ctrl-C or otherwise. A
     process of its own waits for the end of this one, and repairs then.
-  - The writes come from the machine that runs Ansible, by the API server's port-forward into a proxy on a node that is not broken. Each
-    connection is kept until it breaks, and made anew then. A write that was refused, or for which there was no connection, is counted
+  - The writes come from the machine that runs Ansible, by the API server's port-forward into a proxy on a node that is not broken. Some
+    connections are kept until they break, and made anew then, as a pool's. Four times a second a write comes on a connection of its
+    own. A write that was refused, or for which there was no connection, is counted
     as C(refused). One whose answer never came is C(unknown), and may be there or not. An acknowledged one that is not there is C(lost).
   - Redis gets two series of writes at the same time. C(plain) ones count when the master has acknowledged them, C(WAIT 1) ones when a
     replica has confirmed them as well. PostgreSQL gets C(commit), a row and a commit at a time.
@@ -124,7 +125,7 @@ options:
     default: []
   writers:
     description:
-      - Connections of each series.
+      - Connections of each series that are kept, as those of a pool.
     type: int
     default: 2
   interval:

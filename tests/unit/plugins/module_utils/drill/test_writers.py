@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.drill import writers
 from ansible_collections.stackgate.k3s.plugins.module_utils.drill.ledger import Ledger, Outcome
-from ansible_collections.stackgate.k3s.plugins.module_utils.drill.writers import Crew, Refused, Unanswered, Writer
+from ansible_collections.stackgate.k3s.plugins.module_utils.drill.writers import Arrivals, Crew, Refused, Unanswered, Writer
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 
 
@@ -83,6 +83,32 @@ def test_no_connection_is_a_refusal() -> None:
     found = play(script)
     assert [outcome for outcome, _reason in found[:3]] == [Outcome.REFUSED, Outcome.REFUSED, Outcome.ACKNOWLEDGED]
     assert script.connections == 1
+
+
+def test_arrivals_do_not_wait_for_each_other() -> None:
+    """Each on a connection of its own; the first one hangs."""
+    ledger, first = Ledger(), threading.Event()
+
+    class Slow(Script):
+        def write(self, sequence: int) -> None:
+            if sequence == 1:
+                first.wait(10)
+                raise Unanswered("cut")
+
+    script = Slow(connects=(None, None, Refused("no connection")))
+    arrivals = Arrivals(ledger, script.connect, 0.01)
+    arrivals.start()
+    while len(ledger.writes()) < 6:
+        threading.Event().wait(0.01)
+    arrivals.stop()
+    assert not arrivals.join(0.05)
+    first.set()
+    assert arrivals.join(5)
+    writes = ledger.writes()
+    assert writes[0].outcome is Outcome.UNKNOWN
+    assert sorted(write.outcome.value for write in writes[1:])[-1] == "refused"
+    assert sum(write.outcome is Outcome.ACKNOWLEDGED for write in writes) == len(writes) - 2
+    assert script.connections == script.closed == len(writes) - 1
 
 
 def test_a_crew_writes_each_series_and_ends() -> None:
