@@ -15,7 +15,7 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-SETS = ("defaults", "everything", "wesago", "object_storage_test")
+SETS = ("defaults", "single", "everything", "wesago", "object_storage_test")
 
 
 @pytest.fixture(scope="session")

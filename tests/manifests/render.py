@@ -38,6 +38,7 @@ def main() -> None:
     instance = [ROOT / "inventories" / "local" / "group_vars" / "stacks" / "main.yml"]
     everything = {
         "defaults": render("defaults", [*instance, SETS / "defaults.yml"]),
+        "single": render("single", [*instance, SETS / "defaults.yml", SETS / "single.yml"]),
         "everything": render("everything", [*instance, SETS / "everything.yml"]),
         "wesago": render("wesago", [*instance, ROOT / "playbooks" / "group_vars" / "wesago.yml"]),
         "object_storage_test": render(

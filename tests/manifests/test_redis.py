@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the role redis renders: one server, or a set of five with three sentinels."""
+"""What the role redis renders: one server, three, or a set of five with three sentinels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def container(stack: Stack, kind: str, name: str) -> dict[str, Any]:
 
 
 def test_a_single_server_has_neither_sentinels_nor_proxies(stacks: dict[str, Stack]) -> None:
-    single = stacks["defaults"]
+    single = stacks["single"]
     assert single.named("StatefulSet", "redis-sentinel") is None
     assert single.named("DaemonSet", "redis-proxy") is None
     selector = named(single, "Service", "redis")["spec"]["selector"]
@@ -94,7 +94,7 @@ def test_no_lack_of_a_majority_restarts_a_member(stacks: dict[str, Stack]) -> No
 def test_volumes_of_servers_stay_with_the_instance(stacks: dict[str, Stack], name: str, scaled: str) -> None:
     policy = named(stacks["everything"], "StatefulSet", name)["spec"]["persistentVolumeClaimRetentionPolicy"]
     assert policy == {"whenDeleted": "Retain" if name == "redis" else "Delete", "whenScaled": scaled}
-    kept = named(stacks["defaults"], "StatefulSet", "redis")["spec"]["persistentVolumeClaimRetentionPolicy"]
+    kept = named(stacks["single"], "StatefulSet", "redis")["spec"]["persistentVolumeClaimRetentionPolicy"]
     assert kept == {"whenDeleted": "Retain", "whenScaled": "Retain"}
 
 

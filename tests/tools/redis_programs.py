@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The programs that tests of Redis run: redis-server, and redis-member of images/redis_member.
+"""The programs that tests of Redis run: redis-server, haproxy, and redis-member of images/redis_member.
 
 redis-server: $STACKGATE_REDIS_SERVER (a valkey-server serves as well), else the one of the PATH, else the distribution's packages,
-unpacked once into the cache directory (STACKGATE_CACHE, ~/.cache/stackgate; seconds), which needs no rights.
+unpacked once into the cache directory (STACKGATE_CACHE, ~/.cache/stackgate; seconds), which needs no rights. haproxy alike.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "images" / "redis_member"
-# redis-check-rdb is the server's program under another name.
-PACKAGES = ("redis-tools", "libjemalloc2", "liblzf1", "libatomic1")
-PROGRAM = "usr/bin/redis-check-rdb"
+# What each program is unpacked from, and where it is in there: redis-check-rdb is the server under another name.
+SERVER = ("usr/bin/redis-check-rdb", ("redis-tools", "libjemalloc2", "liblzf1", "libatomic1"))
+PROXY = ("usr/sbin/haproxy", ("haproxy", "liblua5.3-0", "libopentracing1", "libopentracing-c-wrapper0"))
 
 
 def cache() -> Path:
@@ -34,20 +35,30 @@ def cache() -> Path:
 @functools.cache
 def redis_server() -> str:
     """The server's program; empty when there is none and none can be fetched."""
-    found = os.environ.get("STACKGATE_REDIS_SERVER") or shutil.which("redis-server")
-    if found or not shutil.which("apt-get"):
-        return found or ""
+    return os.environ.get("STACKGATE_REDIS_SERVER") or shutil.which("redis-server") or _unpacked("redis", "redis-server", *SERVER)
+
+
+@functools.cache
+def haproxy() -> str:
+    """The proxy's program; empty when there is none and none can be fetched."""
+    return shutil.which("haproxy") or _unpacked("haproxy", "haproxy", *PROXY)
+
+
+def _unpacked(directory: str, name: str, program: str, packages: Sequence[str]) -> str:
+    """A program of the distribution, unpacked when it is not there yet; empty where there is no apt."""
+    if not shutil.which("apt-get"):
+        return ""
     with (cache() / "redis.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        kept = sorted((cache() / "redis").glob("*/redis-server"))
-        return str(kept[-1] if kept else _unpack(cache() / "redis"))
+        kept = sorted((cache() / directory).glob(f"*/{name}"))
+        return str(kept[-1] if kept else _unpack(cache() / directory, name, program, packages))
 
 
-def _unpack(target: Path) -> Path:
-    """Fetch the packages into a directory named by their content; the server's program. Raises CalledProcessError."""
+def _unpack(target: Path, name: str, program: str, packages: Sequence[str]) -> Path:
+    """Fetch the packages into a directory named by their content; the program. Raises CalledProcessError."""
     target.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target) as name:
-        scratch = Path(name)
+    with tempfile.TemporaryDirectory(dir=target) as temporary:
+        scratch = Path(temporary)
         own = {
             "Dir::State::Lists": scratch / "lists",
             "Dir::Cache": scratch / "cache",
@@ -56,12 +67,12 @@ def _unpack(target: Path) -> Path:
         options = [argument for key, value in own.items() for argument in ("-o", f"{key}={value}")]
         for directory in ("lists/partial", "cache/archives/partial"):
             (scratch / directory).mkdir(parents=True)
-        for command in (["update"], ["download", *PACKAGES]):
+        for command in (["update"], ["download", *packages]):
             subprocess.run(["apt-get", "-q", *options, *command], cwd=scratch, check=True, capture_output=True, timeout=300)
-        packages = sorted(scratch.glob("*.deb"))
-        for package in packages:
+        files = sorted(scratch.glob("*.deb"))
+        for package in files:
             subprocess.run(["dpkg-deb", "-x", str(package), str(scratch / "root")], check=True, timeout=60)
-        digest = hashlib.sha256(b"".join(package.read_bytes() for package in packages)).hexdigest()[:16]
+        digest = hashlib.sha256(b"".join(package.read_bytes() for package in files)).hexdigest()[:16]
         kept = target / digest
         libraries = {path.parent for path in (scratch / "root").rglob("*.so*")}
         ready = scratch / "ready"
@@ -69,12 +80,12 @@ def _unpack(target: Path) -> Path:
         for library in (path for directory in libraries for path in directory.glob("*.so*")):
             shutil.copy(library, ready / "lib")
         (ready / "bin").mkdir()
-        shutil.copy(scratch / "root" / PROGRAM, ready / "bin" / "redis-server")
-        start = ready / "redis-server"
-        start.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH="{kept}/lib" exec "{kept}/bin/redis-server" "$@"\n', encoding="utf-8")
+        shutil.copy(scratch / "root" / program, ready / "bin" / name)
+        start = ready / name
+        start.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH="{kept}/lib" exec "{kept}/bin/{name}" "$@"\n', encoding="utf-8")
         start.chmod(0o755)
         ready.rename(kept)
-    return kept / "redis-server"
+    return kept / name
 
 
 @functools.cache
