@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.drill.store import S
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates import _protocol, _report
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._fields import FieldErrors
-from ansible_collections.stackgate.k3s.plugins.module_utils.gates._runner import Runner, Threads
+from ansible_collections.stackgate.k3s.plugins.module_utils.gates._runner import Outcome, Runner, Threads
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._view import Session, View
 from ansible_collections.stackgate.k3s.plugins.module_utils.manifest.documents import plain
 from ansible_collections.stackgate.k3s.plugins.module_utils.patroni import observe as patroni_observe
@@ -35,6 +36,8 @@ from ansible_collections.stackgate.k3s.plugins.plugin_utils.action import Stackg
 
 # Seconds that a planned switchover may take.
 SWITCHOVER_TIMEOUT = 60.0
+# Seconds from a gate that gave up to the next.
+PAUSE = 1.0
 
 
 class ActionModule(StackgateAction):
@@ -84,14 +87,27 @@ class Gate:
         self._parse()
 
     def __call__(self, when: str) -> None:
-        """Raises StackgateError when it does not hold in time. when: for the message."""
-        outcome = Runner(
-            self._parse(), lambda: View(self._session), lambda line: self._say(f"gate {when}: {line}"), Threads(), timeout=self._timeout
-        ).run()
-        if not outcome.holds:
-            found = _report.as_data(outcome, View(self._session))
-            text = _report.text(f"gate {when}", found, outcome.waited, outcome.timed_out)
-            raise StackgateError(f"the store is whole {when}", text, waited=outcome.waited)
+        """Raises StackgateError when it does not hold in time. when: for the message.
+
+        What a gate takes for a state that cannot heal, a container that ended again and again, heals here: its node was off.
+        """
+        begun = time.monotonic()
+        while True:
+            outcome = self._look(when, self._timeout - (time.monotonic() - begun))
+            waited = time.monotonic() - begun
+            if outcome.holds:
+                return
+            if waited >= self._timeout:
+                found = _report.as_data(outcome, View(self._session))
+                text = _report.text(f"gate {when}", found, outcome.waited, outcome.timed_out)
+                raise StackgateError(f"the store is whole {when}", text, waited=waited)
+            time.sleep(PAUSE)
+
+    def _look(self, when: str, timeout: float) -> Outcome:
+        def say(line: str) -> None:
+            self._say(f"gate {when}: {line}")
+
+        return Runner(self._parse(), lambda: View(self._session), say, Threads(), timeout=max(timeout, 0.0)).run()
 
     def _parse(self) -> list[_protocol.Condition]:
         try:
