@@ -36,10 +36,6 @@ options:
     description: Whether the ingress controller may connect to the pod.
     type: bool
     default: false
-  role:
-    description: Its part in a replicated store, by which that store's Service selects it.
-    type: str
-    default: ''
 """
 
 EXAMPLES = r"""
@@ -63,12 +59,10 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.errors import Stackg
 from ansible_collections.stackgate.k3s.plugins.module_utils.roles import labels
 
 
-def pod_labels(
-    name: str, instance: str, component: str = "", clients_of: Iterable[str] = (), edge: bool = False, role: str = ""
-) -> dict[str, str]:
+def pod_labels(name: str, instance: str, component: str = "", clients_of: Iterable[str] = (), edge: bool = False) -> dict[str, str]:
     """See DOCUMENTATION."""
     try:
-        return labels.pod_labels(name, instance, component, clients_of, edge, role)
+        return labels.pod_labels(name, instance, component, clients_of, edge)
     except StackgateError as error:
         raise AnsibleFilterError(str(error)) from error
 

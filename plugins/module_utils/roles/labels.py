@@ -29,15 +29,12 @@ def client_of(component: str) -> dict[str, str]:
     return {f"{OWN}/client-of-{component}": YES}
 
 
-def pod_labels(
-    name: str, instance: str, component: str = "", clients_of: Iterable[str] = (), edge: bool = False, role: str = ""
-) -> dict[str, str]:
+def pod_labels(name: str, instance: str, component: str = "", clients_of: Iterable[str] = (), edge: bool = False) -> dict[str, str]:
     """All labels of a pod.
 
     component:  the role that builds it, when it is not the pod's own name.
     clients_of: the components that it connects to.
     edge:       whether the ingress controller may connect to it.
-    role:       its part in a replicated store (primary, replica, master), which that store's Service selects by.
     """
     if isinstance(clients_of, str):
         raise StackgateError("clients_of is a list of component names", f"the text {clients_of!r}", f"write [{clients_of}]")
@@ -46,6 +43,4 @@ def pod_labels(
         labels.update(client_of(server))
     if edge:
         labels[f"{OWN}/edge"] = YES
-    if role:
-        labels[f"{OWN}/role"] = role
     return labels

@@ -11,7 +11,7 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.roles.labels import 
 
 
 def test_a_selector_finds_its_pods():
-    labels = pod_labels("web", "shop", "workload", ["redis"], edge=True, role="primary")
+    labels = pod_labels("web", "shop", "workload", ["redis"], edge=True)
     assert selector("web", "shop").items() <= labels.items()
 
 
