@@ -161,3 +161,45 @@ def test_the_applications_secret() -> None:
         failover_drill._secret(cluster, options, "username", "database")
     with pytest.raises(StackgateError, match="it does not exist"):
         failover_drill._secret(cluster, {**options, "credentials_secret": "none"}, "username")
+
+
+class Scripted:
+    """In place of the gate's runner: each look has its outcome; a gate that gives up does so at once."""
+
+    looks: list[bool] = []
+    timeouts: list[float] = []
+
+    def __init__(self, conditions: Any, view: Any, say: Callable[[str], None], crew: Any, timeout: float) -> None:
+        Scripted.timeouts.append(timeout)
+        say("looks")
+
+    def run(self) -> Any:
+        return (
+            failover_drill.Outcome([], 0.1, False) if Scripted.looks.pop(0) else SimpleNamespace(holds=False, waited=0.1, timed_out=False)
+        )
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> failover_drill.Gate:
+    monkeypatch.setattr(failover_drill, "Runner", Scripted)
+    monkeypatch.setattr(failover_drill, "PAUSE", 0.01)
+    monkeypatch.setattr(failover_drill._report, "as_data", lambda *_given: [])
+    monkeypatch.setattr(failover_drill._report, "text", lambda gate, *_given: f"{gate} not reached")
+    Scripted.timeouts = []
+    cluster: Any = Cluster()
+    return failover_drill.Gate(cluster, "shop", OPTIONS["conditions"], 0.2, lambda line: None)  # type: ignore[arg-type]
+
+
+def test_a_gate_that_gives_up_is_asked_again(gate: failover_drill.Gate) -> None:
+    """A container whose node was off has ended badly, more than once maybe: no reason to give up here."""
+    Scripted.looks = [False, False, True]
+    gate("after the fault")
+    assert len(Scripted.timeouts) == 3
+    assert Scripted.timeouts == sorted(Scripted.timeouts, reverse=True)
+
+
+def test_its_time_is_over_at_last(gate: failover_drill.Gate) -> None:
+    Scripted.looks = [False] * 1000
+    with pytest.raises(StackgateError, match="gate after the fault not reached") as failed:
+        gate("after the fault")
+    assert failed.value.expected == "the store is whole after the fault"
