@@ -11,8 +11,8 @@ version_added: 0.1.0
 author:
   - The stackgate authors (@stackgate)
 description:
-  - Names of the Services of other components that enabled items are clients of, sorted. Those of the items themselves are left out:
-    they are made along with their clients.
+  - Names of the Services of other components that enabled items are clients of, sorted. Those of the items themselves are left out,
+    because they are made along with their clients.
 options:
   _input:
     description: The items as written, see the role P(stackgate.k3s.workload#role).

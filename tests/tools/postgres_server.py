@@ -193,6 +193,7 @@ class PostgresServer:
             [self.bin / program, *arguments],
             cwd="/",
             capture_output=True,
+            check=False,
             text=True,
             timeout=120,
             env=self._environment(),

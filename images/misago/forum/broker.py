@@ -15,7 +15,7 @@ from kombu.transport import redis
 from kombu.utils.json import dumps
 from redis.exceptions import ConnectionError
 
-import forum.failover  # noqa: F401 - the errors of a failover end connections
+import forum.failover  # noqa: F401  # pylint: disable=unused-import  # the errors of a failover end connections
 from forum.patience import persist
 
 COPY_MS = 1000  # how long a replica may take to have a task

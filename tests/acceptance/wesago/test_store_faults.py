@@ -30,7 +30,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("store", "fault", "seconds"), FAULTS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("store", "fault", "seconds"), FAULTS, ids=str)
 def test_the_forum_keeps_serving(instance: Instance, people: People, store: str, fault: str, seconds: int) -> None:
     with people.at_work() as ledger:
         drill = instance.play("--tags", store, "-e", f"drill_faults={fault}", "-e", "drill_confirmed=true", playbook="playbooks/drill.yml")

@@ -93,7 +93,7 @@ def test_an_answer_that_takes_too_long_is_cut(monkeypatch: pytest.MonkeyPatch) -
             assert hangs.recv(1) == b""  # until it is cut
             raise Failed("the pooler", "inserts", Exception("server closed the connection"))
 
-    made = PostgresqlClient(lambda timeout: near, lambda dial: Hanging(dial))  # type: ignore[arg-type,return-value]
+    made = PostgresqlClient(lambda timeout: near, Hanging)  # type: ignore[arg-type]
     with pytest.raises(Unanswered, match="closed the connection"):
         made.write(1)
     assert threading.active_count() < 50

@@ -40,7 +40,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
     def write(ways: list[Endpoint], acknowledged: int) -> str:
         found.written.append(([way.name for way in ways], acknowledged))
-        if found.refusal:
+        if isinstance(found.refusal, StackgateError):
             raise found.refusal
         return "a write"
 
