@@ -30,7 +30,7 @@ class Asked:
         self.seen: Observation = whole()
         self.doors = ["redis-proxy-a", "redis-proxy-b"]
         self.written: list[tuple[list[str], int]] = []
-        self.refusal: StackgateError | None = None
+        self.refusals: list[StackgateError] = []
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
     def write(ways: list[Endpoint], acknowledged: int) -> str:
         found.written.append(([way.name for way in ways], acknowledged))
-        if isinstance(found.refusal, StackgateError):
-            raise found.refusal
+        for refusal in found.refusals:
+            raise refusal
         return "a write"
 
     def doors(target: _reach.Target, _view: Any) -> list[_reach.Door]:
@@ -102,7 +102,7 @@ def test_too_few_proxies_and_no_way_at_all_are_waited_for(asked: Asked, look: Ca
 
 
 def test_a_write_that_is_refused_is_waited_for_with_the_server_s_words(asked: Asked, look: Callable[..., _protocol.Observation]) -> None:
-    asked.refusal = StackgateError("redis-proxy-a accepts SET", "NOREPLICAS Not enough good replicas to write.")
+    asked.refusals.append(StackgateError("redis-proxy-a accepts SET", "NOREPLICAS Not enough good replicas to write."))
     seen = look(service="redis")
     assert (seen.state, seen.data["condition"]) == (State.WAITING, "write")
     assert "NOREPLICAS" in seen.seen
