@@ -14,9 +14,7 @@ from redis import Redis
 from redis._parsers import BaseParser
 from redis.exceptions import AuthenticationError, ConnectionError, TimeoutError
 
-from forum.patience import persist
-
-PATIENCE = 8.0  # seconds: longer than the sentinels need to agree on a new master
+from forum.patience import PATIENCE, persist
 
 
 class NoMaster(ConnectionError):

@@ -11,6 +11,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 PAUSE = 0.2  # seconds between two tries
+PATIENCE = 8.0  # seconds: longer than most failovers, and not so long that all threads wait
 
 
 def persist(

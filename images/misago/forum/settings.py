@@ -41,7 +41,7 @@ SECURE_REFERRER_POLICY = "strict-origin-when-cross-origin"
 _database = database_parts(environment)
 DATABASES = {
     "default": {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "forum.database",
         "HOST": _database["host"],
         "PORT": _database["port"],
         "NAME": _database["name"],
