@@ -116,7 +116,8 @@ def people(
         visitor.timeout = IMPATIENCE
     found = People(admin, instance.secret(ADMIN_SECRET, "username"), recipient, name, anonymous, known)
     yield found
-    inside("web").check_output(
+    delete = (
         'python -c "import django; django.setup(); from misago.threads.models import Thread; '
         f"[thread.delete() for thread in Thread.objects.filter(title__startswith='Ledger {found.tag}')]\""
     )
+    until("the posts are deleted", lambda: inside("web").run(delete).rc == 0, 60)
