@@ -201,16 +201,14 @@ func (o *options) own(after int) string {
 
 // serverConfig renders redis.conf: the deployment's own, then what depends on the start. A replica begins with a priority of 0.
 func (o *options) serverConfig(d Decision) string {
-	lines := o.commonConfig(o.port)
-	if len(o.members) > 1 {
-		lines = append(lines,
-			"masteruser "+replicationUser,
-			"masterauth "+quote(o.passwords[replicationUser][0]),
-			"replica-announce-ip "+o.addresses[o.name],
-			"replica-announce-port "+strconv.Itoa(o.port),
-			"replica-priority "+strconv.Itoa(map[bool]int{true: fullPriority}[d.Do == master]),
-		)
-	}
+	// A single server, too: it becomes one of several by a switchover, before it is started anew.
+	lines := append(o.commonConfig(o.port),
+		"masteruser "+replicationUser,
+		"masterauth "+quote(o.passwords[replicationUser][0]),
+		"replica-announce-ip "+o.addresses[o.name],
+		"replica-announce-port "+strconv.Itoa(o.port),
+		"replica-priority "+strconv.Itoa(map[bool]int{true: fullPriority}[d.Do == master]),
+	)
 	if o.syncEvery > 0 {
 		lines = append(lines, "appendfsync no")
 	}
