@@ -18,6 +18,7 @@
 //	config.go    options, addresses, redis.conf                         acl.go       users and their rights
 //	redis.go     questions to servers and sentinels                     probes.go    live and ready
 //	watch.go     what a running server says, and what follows from it   sync.go      the append-only file, onto the disk
+//	spin.go      a sentinel that works for nobody
 package main
 
 import (

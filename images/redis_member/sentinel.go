@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -213,7 +214,7 @@ func (w *watchman) begin(memory Memory) error {
 func (w *watchman) watch() (string, bool) {
 	stop := make(chan struct{})
 	defer close(stop)
-	go w.follow(stop)
+	go w.follow(w.process, stop)
 	for {
 		select {
 		case <-w.ordered:
@@ -227,9 +228,9 @@ func (w *watchman) watch() (string, bool) {
 }
 
 // follow tells what the sentinel says. Right after its start it is told to ask servers more often than every 10 s: a priority that a replica
-// gets, or a link that is up again, counts as soon as the sentinels know it.
-func (w *watchman) follow(stop <-chan struct{}) {
-	tuned := false
+// gets, or a link that is up again, counts as soon as the sentinels know it. One that spins is ended; its state is on the volume.
+func (w *watchman) follow(process *os.Process, stop <-chan struct{}) {
+	tuned, spin := false, spinning{}
 	for {
 		select {
 		case <-stop:
@@ -246,5 +247,9 @@ func (w *watchman) follow(stop <-chan struct{}) {
 		}
 		view := w.o.viewOf(fields)
 		w.told.update(func(e *Evidence) { e.Phase, e.Master, e.Epoch = running, view.Master, view.Epoch })
+		if how, spins := spin.found(process.Pid, w.local); spins {
+			say("the sentinel has used %s", how)
+			process.Signal(syscall.SIGTERM)
+		}
 	}
 }
