@@ -45,6 +45,8 @@ class PatientTask(Task):
     """A task that is done again while the database is away, whatever else it asks to be done again for."""
 
     abstract = True
+    # For what a task itself asks to be done again: Misago's wait for a post whose commit waits for a replica, up to two minutes.
+    max_retries = 24
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the worker calls. Not the base's: that hides from the task that it was called by a worker."""
