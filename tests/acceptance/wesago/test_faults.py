@@ -56,6 +56,13 @@ def test_an_image_that_cannot_be_pulled_fails_the_gate_at_once(instance: Instanc
 def test_a_lost_node_is_named_and_missed_by_nobody(instance: Instance, people: People) -> None:
     """The forum goes on, what has no state is soon elsewhere, and a delivery says what it lacks instead of calling it done."""
     lost = next(node for node in nodes_of(instance, "web") if node != "node1")
+    members = [
+        pod["metadata"]["name"]
+        for store in ("postgresql", "redis")
+        for pod in instance.pods(f"app.kubernetes.io/name={store}")
+        if pod["spec"]["nodeName"] == lost
+    ]
+    assert members, f"no member of a store is on {lost}"
     try:
         with people.at_work() as ledger:
             node("node-off", lost)
@@ -67,8 +74,7 @@ def test_a_lost_node_is_named_and_missed_by_nobody(instance: Instance, people: P
     print(f"pods without state were elsewhere {moved:.0f} s after the node was found lost; {ledger.summary()}")
     assert run.status != 0
     message = "\n".join(run.failed)
-    assert lost in message, message
-    assert "postgresql" in message or "redis" in message, message
+    assert any(member in message for member in members), message
     assert ledger.wrong == [], ledger.summary()
     # PostgreSQL's leader may have been there; the other stores are quicker.
     assert ledger.error_seconds() <= 25, ledger.summary()
