@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from minio_servers import MinioServers
+from minio_servers import PATIENCE, MinioServers
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage import desired, observe, perform, plan
-from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage.client import Keys, Server, Store
+from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage.client import Keys, Refused, Server, Store
 
 
 class Storage(MinioServers):
@@ -36,6 +37,28 @@ class Storage(MinioServers):
 
     def store(self, member: int = 0, keys: Keys | None = None) -> Store:
         return self.server(member).store(keys or self.root)
+
+    def wait(self, status: int = 200, path: str = "/minio/health/cluster", members: tuple[int, ...] = ()) -> None:
+        """As of all servers; healthy ones also know their users by then, which they load after they say that they are healthy."""
+        super().wait(status, path, members)
+        until = time.monotonic() + PATIENCE
+        while status == 200 and not all(self._knows_users(member) for member in members or self.running):
+            if time.monotonic() > until:
+                raise TimeoutError(f"not within {PATIENCE:.0f} s: all of members {members or self.running} know their users")
+            time.sleep(0.2)
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        return tuple(self.ports.index(port) for port in self.processes)
+
+    def _knows_users(self, member: int) -> bool:
+        try:
+            self.store(member).users()
+        except Refused as error:
+            if error.for_now:
+                return False
+            raise
+        return True
 
     def declare(
         self, buckets: Sequence[Mapping[str, Any]] = (), users: Sequence[Mapping[str, Any]] = (), keys: Mapping[str, Keys] | None = None

@@ -96,7 +96,9 @@ def test_two_of_four_down_and_back(used: Storage) -> None:
     assert all(hashlib.sha256(reader.get("files", name)).hexdigest() == known for name, known in ledger.items()), "reads go on"
     used.start(2, 3)
     assert until(look, State.HOLDS).seen.startswith("4 drives online, none healing")
-    until(gate(used, 3), State.HOLDS)  # behind a Service the gate asks every server; here one at a time
+    for member in (2, 3):
+        until(gate(used, member), State.HOLDS)  # behind a Service the gate asks every server; here one at a time
+    used.wait()
     write(3, "all back")
     for member in range(4):
         reader = used.server(member).store(APP)

@@ -82,6 +82,8 @@ def test_the_write_of_the_gate(stage: Callable[..., Stage]) -> None:
         name = called(process)  # type: ignore[arg-type]
         return Endpoint(name, direct_dial(name), Credentials(user, here.set.password(user)), name)
 
+    # The replica's word that it is near, which the master waits for, comes once a second.
+    here.set.until(lambda: master.info().get("min_slaves_good_slaves") == 1, "the master takes writes")
     said = probe.write_and_read([way(master), way(master), way(replica)], 1)
     assert "acknowledged by 1 replica, read back through each of 3" in said
     with pytest.raises(Refused, match="READONLY"):
