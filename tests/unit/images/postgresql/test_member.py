@@ -51,10 +51,10 @@ def member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
     monkeypatch.setattr(os, "execvp", become)
     # Patroni is in the image alone.
-    patroni, postgresql, entry = ModuleType("patroni"), ModuleType("patroni.postgresql"), ModuleType("patroni.__main__")
-    patroni.__dict__["postgresql"] = postgresql
+    patroni, ha, postgresql, entry = (ModuleType(name) for name in ("patroni", "patroni.ha", "patroni.postgresql", "patroni.__main__"))
+    patroni.__dict__.update(ha=ha, postgresql=postgresql)
     entry.__dict__["main"] = lambda: become("patroni", list(sys.argv))
-    for module in (patroni, postgresql, entry):
+    for module in (patroni, ha, postgresql, entry):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     before = os.umask(0o022)
     os.umask(before)
