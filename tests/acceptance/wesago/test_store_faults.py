@@ -22,11 +22,13 @@ FAULTS = [
     ("redis", "pod", 6),
     ("redis", "all_pods", 30),
     ("redis", "node", 6),
+    ("redis", "network", 6),
     ("postgresql", "switchover", 2),
     ("postgresql", "process", 5),
     ("postgresql", "pod", 5),
     ("postgresql", "all_pods", 60),
     ("postgresql", "node", 25),
+    ("postgresql", "network", 25),
 ]
 
 
