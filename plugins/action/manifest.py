@@ -40,6 +40,7 @@ class ActionModule(StackgateAction):
             force=options["force_conflicts"],
             prune=options["prune"],
             prune_volumes=options["prune_volumes"],
+            expendable=tuple(options["expendable"]),
             timeout=options["timeout"],
             check=self.check_mode,
         )

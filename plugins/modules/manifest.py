@@ -62,6 +62,13 @@ options:
       - Without it they stay, and stay members of the component.
     type: bool
     default: false
+  expendable:
+    description:
+      - Names of StatefulSets whose volumes hold nothing that cannot be made again. The claims that such a StatefulSet made are deleted
+        with it, also without O(prune_volumes).
+    type: list
+    elements: str
+    default: []
   force_conflicts:
     description:
       - Take over fields that another field manager owns. With V(false) such a field is an error that names the manager.

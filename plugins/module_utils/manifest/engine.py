@@ -38,14 +38,15 @@ class Settings:
     """How to apply.
 
     threads: requests under way at once; force: take fields over from other managers; prune: delete what left the manifest;
-    prune_volumes: delete what holds data, too; timeout: seconds to wait for an object of the same name that is being deleted,
-    and for a new kind to be served; check: plan only.
+    prune_volumes: delete what holds data, too; expendable: StatefulSets whose claims go with them all the same;
+    timeout: seconds to wait for an object of the same name that is being deleted, and for a new kind to be served; check: plan only.
     """
 
     threads: int = 8
     force: bool = True
     prune: bool = True
     prune_volumes: bool = False
+    expendable: tuple[str, ...] = ()
     timeout: float = 60.0
     check: bool = False
 
@@ -313,7 +314,7 @@ class Engine:
                 continue  # its labels were copied from the member that it belongs to, and with that one it goes
             kept = key.kind in DATA_KINDS and not self.settings.prune_volumes
             changes.append(Change(key, KEPT if kept else DELETED, found["apiVersion"], found, found if kept else None))
-        if self.settings.prune_volumes:
+        if self.settings.prune_volumes or self.settings.expendable:
             known = {change.key for change in changes} | stay
             changes.extend(change for change in self._claims(changes, everything) if change.key not in known)
         return changes
@@ -323,12 +324,15 @@ class Engine:
         prefixes = [
             f"{template['metadata']['name']}-{change.key.name}-"
             for change in leaving
-            if change.key.kind == "StatefulSet" and change.before
+            if change.key.kind == "StatefulSet"
+            and change.before
+            and (self.settings.prune_volumes or change.key.name in self.settings.expendable)
             for template in change.before["spec"].get("volumeClaimTemplates") or []
         ]
         if not prefixes and not everything:
             return []
         mine = {"app.kubernetes.io/instance": self.component.instance, "app.kubernetes.io/component": self.component.name}
+        expendable = tuple(f"-{name}" for name in self.settings.expendable)
         found = []
         for claim in self.cluster.list("v1", "PersistentVolumeClaim", self.component.namespace):
             meta = claim["metadata"]
@@ -336,6 +340,7 @@ class Engine:
             of_a_set = any(meta["name"].startswith(prefix) and meta["name"][len(prefix) :].isdigit() for prefix in prefixes)
             # An interrupted removal has deleted the StatefulSet already: then only the labels tell.
             labelled = everything and all(labels.get(name) == value for name, value in mine.items())
+            labelled = labelled and (self.settings.prune_volumes or meta["name"].rpartition("-")[0].endswith(expendable))
             if (of_a_set or labelled) and not meta.get("deletionTimestamp"):
                 key = Key("", "PersistentVolumeClaim", self.component.namespace, meta["name"])
                 found.append(Change(key, DELETED, "v1", claim, None))

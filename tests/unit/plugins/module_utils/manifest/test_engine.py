@@ -463,6 +463,23 @@ def test_a_removal_finds_claims_of_a_statefulset_that_is_gone_already(cluster):
     assert cluster.names("PersistentVolumeClaim") == []
 
 
+def test_claims_of_an_expendable_statefulset_go_with_it_and_no_others(cluster):
+    apply(cluster, statefulset("db"), statefulset("cache"))
+    volumes(cluster)
+    labelled_claim(cluster, "data-cache-0")
+    apply(cluster, statefulset("db"), expendable=("cache",))
+    assert cluster.names("PersistentVolumeClaim") == ["data-db-0", "data-db-1", "data-db-extra", "data-db2-0"]
+
+
+def test_a_removal_takes_expendable_claims_though_their_statefulset_is_gone_already(cluster):
+    apply(cluster, statefulset("db"))
+    for name in ("data-db-0", "data-cache-0", "data-other-1"):
+        labelled_claim(cluster, name)
+    worker(cluster, expendable=("cache",)).remove()
+    assert cluster.names("PersistentVolumeClaim") == ["data-db-0", "data-other-1"]
+    assert not worker(cluster, expendable=("cache",)).remove().changed
+
+
 def test_a_statefulset_that_stays_keeps_its_claims(cluster):
     apply(cluster, statefulset())
     volumes(cluster)
