@@ -17,5 +17,5 @@ class ActionModule(StackgateAction):
 
     def execute(self, options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Look, and warn."""
-        found = single_points(self.cluster(), options["ingress_namespace"])
+        found = single_points(self.cluster(), options["ingress_namespace"], options["namespace"] or "")
         return {"changed": False, "single_points": found, "warnings": list(found)}

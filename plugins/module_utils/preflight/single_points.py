@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of the cluster itself one lost node takes away from every application in it. Reads only, and only what it may."""
+"""What one lost node takes away: of the cluster itself, and of an instance whose members share it. Reads only, and only what it may."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import ApiError, Cluster
+from ansible_collections.stackgate.k3s.plugins.module_utils.preflight.neighbours import neighbours
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,19 @@ INGRESS = Shared(
 MOVED_AFTER = "for six minutes, until its pod has moved"
 
 
-def single_points(cluster: Cluster, ingress_namespace: str) -> list[str]:
-    """A sentence for each of them whose ready pods are all on one node; nothing about what this identity may not read.
+def single_points(cluster: Cluster, ingress_namespace: str, namespace: str = "") -> list[str]:
+    """A sentence for each; nothing about what this identity may not read, nor about a cluster of one node.
 
-    A cluster of one node has no risk beside that node. ingress_namespace: where the ingress controller's pods are.
+    ingress_namespace: where the ingress controller's pods are. namespace: the instance's; empty: its members are not looked at.
     """
-    if len(_listed(cluster, "v1", "Node")) < 2:
-        return []
+    nodes = _listed(cluster, "v1", "Node")
+    found = _shared(cluster, ingress_namespace) if len(nodes) > 1 else []
+    sets = _listed(cluster, "apps/v1", "StatefulSet", namespace) if namespace else []
+    return found + neighbours(sets, _listed(cluster, "v1", "Pod", namespace) if sets else [], nodes)
+
+
+def _shared(cluster: Cluster, ingress_namespace: str) -> list[str]:
+    """What all applications need and one node alone has: a sentence for each whose ready pods are all on one."""
     found = []
     for shared, namespace in ((NAMES, "kube-system"), (INGRESS, ingress_namespace)):
         slices = _listed(cluster, "discovery.k8s.io/v1", "EndpointSlice", namespace, shared.labels)

@@ -15,20 +15,24 @@ def endpoint(uid, node, ready=True):
 class FakeCluster:
     """Nodes, and the endpoints of the two by their labels; an error is raised where one stands."""
 
-    def __init__(self, names, ingress, nodes=3):
-        self.found = {NAMES.labels: names, INGRESS.labels: ingress, "": nodes}
+    def __init__(self, names, ingress, nodes=3, sets=(), pods=()):
+        self.found = {NAMES.labels: names, INGRESS.labels: ingress, "": nodes, "StatefulSet": sets, "Pod": pods}
 
     def list(self, api_version, kind, namespace=None, labels="", cached=False):
-        found = self.found[labels]
+        found = self.found[kind if kind in self.found else labels]
         if isinstance(found, Exception):
             raise found
         if kind == "Node":
-            return [{}] * found
+            return [{"metadata": {"name": f"node{n + 1}"}, "status": READY} for n in range(found)]
+        if kind in ("StatefulSet", "Pod"):
+            assert namespace == "shop"
+            return list(found)
         assert namespace == ("kube-system" if labels == NAMES.labels else "edge")
         return [{"endpoints": found}, {"endpoints": None}]
 
 
 SPREAD = [endpoint(1, "node1"), endpoint(2, "node2")]
+READY = {"conditions": [{"type": "Ready", "status": "True"}]}
 FORBIDDEN = ApiError("GET", 403, {"reason": "Forbidden"})
 
 
@@ -65,3 +69,17 @@ def test_one_node_is_a_risk_that_needs_no_telling():
 
 def test_no_endpoints_at_all_are_left_to_the_gates():
     assert single_points(FakeCluster([], []), "edge") == []
+
+
+def test_members_of_the_instance_that_share_a_node_are_named():
+    template = {"spec": {"topologySpreadConstraints": [{"topologyKey": "kubernetes.io/hostname"}]}}
+    one = {"metadata": {"name": "redis", "namespace": "shop", "uid": "u"}, "spec": {"template": template}}
+    pods = [
+        {"metadata": {"name": f"redis-{n}", "ownerReferences": [{"uid": "u"}]}, "spec": {"nodeName": "node1"}, "status": READY}
+        for n in (0, 1)
+    ]
+    (said,) = single_points(FakeCluster(SPREAD, SPREAD, sets=[one], pods=pods), "edge", "shop")
+    assert "2 of 2 pods of StatefulSet/redis are on node node1" in said
+    assert single_points(FakeCluster(SPREAD, SPREAD, sets=[one], pods=pods), "edge") == []
+    assert single_points(FakeCluster(SPREAD, SPREAD, sets=[one], pods=pods, nodes=1), "edge", "shop") == []
+    assert single_points(FakeCluster(SPREAD, SPREAD, sets=FORBIDDEN), "edge", "shop") == []
