@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
@@ -30,10 +31,10 @@ class Observer:
         servers, sentinels = [], []
         for name, endpoint in fleet.servers.items():
             answer = answers[name]
-            servers.append(answer if isinstance(answer, Server) else _silent(Server, endpoint, answer))
+            servers.append(answer if isinstance(answer, Server) else self._not_asked(Server, endpoint, answer))
         for name, endpoint in fleet.sentinels.items():
             answer = answers[name]
-            sentinels.append(answer if isinstance(answer, Sentinel) else _silent(Sentinel, endpoint, answer))
+            sentinels.append(answer if isinstance(answer, Sentinel) else self._not_asked(Sentinel, endpoint, answer))
         self._silent = {one.name for one in (*servers, *sentinels) if one.trouble is Trouble.UNREACHABLE}
         told = {sentinel.master for sentinel in sentinels} | {k.address for s in sentinels for k in (*s.replicas, *s.others)}
         return Observation(fleet.request.name, tuple(servers), tuple(sentinels), {one: fleet.name_of(one) for one in told if one})
@@ -43,6 +44,14 @@ class Observer:
         if endpoint.name in self._fleet.servers:
             return observation.server(endpoint.name, endpoint.address, endpoint.command("INFO", timeout=timeout))
         return look_at_sentinel(endpoint, self._fleet.request.name, timeout)
+
+    def _not_asked(self, make: Any, endpoint: Endpoint, answer: Any) -> Any:
+        """The view of a member that could not be asked, with the node of one that is not reachable."""
+        silent = _silent(make, endpoint, answer)
+        if silent.trouble is not Trouble.UNREACHABLE:
+            return silent
+        node = self._fleet.node(endpoint.name)
+        return dataclasses.replace(silent, error=f"{silent.error} (its pod is on node {node})") if node else silent
 
 
 def look_at_sentinel(endpoint: Endpoint, name: str, timeout: float = ANSWER_TIMEOUT) -> Sentinel:

@@ -47,10 +47,17 @@ class Fleet:
     """Servers and sentinels by name. Use it in a `with`: it closes the connections.
 
     others: those that are not asked for and may be there all the same: members of the cluster of the same kind, by address.
+    node: tells the node of a member's pod; empty when it is on none, or that cannot be known.
     """
 
-    def __init__(self, request: Request, endpoints: Callable[[str, int], Endpoint], services: Mapping[str, str]) -> None:
-        self.request, self._make, self._services = request, endpoints, services
+    def __init__(
+        self,
+        request: Request,
+        endpoints: Callable[[str, int], Endpoint],
+        services: Mapping[str, str],
+        node: Callable[[str], str] = lambda name: "",
+    ) -> None:
+        self.request, self._make, self._services, self.node = request, endpoints, services, node
         self.servers = {name: endpoints(name, request.port) for name in request.servers}
         self.sentinels = {name: endpoints(name, request.sentinel_port) for name in request.sentinels}
         self._guests: dict[str, Endpoint] = {}
@@ -119,7 +126,16 @@ def reach(request: Request, credentials: Credentials | None, cluster: Callable[[
         address = f"{services[name]}:{port}" if name in services else ""
         return Endpoint(name, pod_dial(connected, request.namespace, name, port), credentials, address)
 
-    return Fleet(request, make, services)
+    def node(name: str) -> str:
+        if connected is None or outside(name):
+            return ""
+        try:
+            pod = connected.get("v1", "Pod", name, request.namespace)
+        except StackgateError:
+            return ""
+        return str(((pod or {}).get("spec") or {}).get("nodeName") or "")
+
+    return Fleet(request, make, services, node)
 
 
 def direct_dial(host: str) -> Dial:
