@@ -65,10 +65,13 @@ def test_each_other_user_has_its_own_part_only(ledger: Ledger, user: str, comman
 
 
 def test_members_of_a_kind_are_on_different_nodes(instance: Instance) -> None:
-    for name in ("redis", "redis-sentinel", "redis-proxy"):
-        nodes = [pod["spec"]["nodeName"] for pod in instance.pods(f"app.kubernetes.io/name={name}")]
-        # A preference, but for the proxies: a scheduler whose binding of a volume met a conflict tries again on the same node only.
-        assert len(nodes) == 3 and len(set(nodes)) >= (3 if name == "redis-proxy" else 2), (name, nodes)
+    def nodes(name: str) -> list[str]:
+        return [pod["spec"]["nodeName"] for pod in instance.pods(f"app.kubernetes.io/name={name}")]
+
+    everywhere = nodes("redis-proxy")
+    assert len(everywhere) == len(set(everywhere))
+    for name in ("redis", "redis-sentinel"):
+        assert len(set(nodes(name))) == min(len(nodes(name)), len(everywhere)), (name, nodes(name))
 
 
 def test_nobody_connects_who_does_not_say_so(instance: Instance, ledger: Ledger) -> None:
