@@ -10,7 +10,7 @@ import copy
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,12 @@ class Outcome:
 
 
 def ensure(cluster: Cluster, place: Place, wanted: values.Request, check: bool = False) -> Outcome:
-    """Make the Secret hold what is asked for.
+    """Make the Secret hold what is asked for. Raises as settle()."""
+    return settle(cluster, place, lambda found: values.plan(wanted, found), check)
+
+
+def settle(cluster: Cluster, place: Place, planned: Callable[[values.Existing], values.Plan], check: bool = False) -> Outcome:
+    """Make the Secret what is planned from what it holds.
 
     Whoever writes first wins, the other begins again from what is there then: no value in use is ever replaced by accident.
     Raises StackgateError when the server refuses, and when the Secret changes all the time.
@@ -66,7 +71,7 @@ def ensure(cluster: Cluster, place: Place, wanted: values.Request, check: bool =
                 f"it is, since {live['metadata']['deletionTimestamp']}",
                 "wait until it is gone, then run again",
             )
-        plan = values.plan(wanted, existing(live, place))
+        plan = planned(existing(live, place))
         body = rendered(live, place, plan)
         if live is not None and compare.same(live, body):
             return Outcome(False, plan.actions, checksum(body), {})
