@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from typing import Any
 
-from ansible_collections.stackgate.k3s.plugins.module_utils.patroni import observe, report
+from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
+from ansible_collections.stackgate.k3s.plugins.module_utils.patroni import observe, report, store
 from ansible_collections.stackgate.k3s.plugins.plugin_utils import patroni
 from ansible_collections.stackgate.k3s.plugins.plugin_utils.action import StackgateAction
 
@@ -18,7 +21,11 @@ class ActionModule(StackgateAction):
 
     def execute(self, options: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Ask everybody once."""
-        members = patroni.access(options, self.cluster)
+        cluster = functools.cache(self.cluster)
+        members = patroni.access(options, cluster)
         found = observe.observe(members)
         configuration = observe.configuration(members, found) if found.initialised else None
+        if configuration is None and options["namespace"]:
+            with contextlib.suppress(StackgateError):  # nobody answers, and there may not even be a namespace
+                configuration = store.configuration(cluster(), str(options["namespace"]), members.scope)
         return {"changed": False, **report.cluster_data(found, configuration)}

@@ -64,7 +64,8 @@ options:
         leads, the others stream from it on its timeline and are within C(max_lag) (16777216) bytes, commits wait for a replica or not as
         C(synchronous) (either) says, and no parameter waits for a restart. With C(credentials_secret), a commit as the application is
         read back from a replica, unless C(write_probe=false). It goes through C(pooler_port) (pooled) of every pod of the DaemonSet
-        C(proxies), and to the leader without.
+        C(proxies), and to the leader without. With C(tls_secret), each of these presents the certificate in that Secret, for C(tls_name)
+        (postgresql), and its C(ca.crt) has signed it.
       - C(redis) with C(servers), C(sentinels) (none), C(name) (redis), C(port) (6379), C(sentinel_port) (26379) and C(credentials)
         (C(secret), C(username) (admin), C(key)), as the options of M(stackgate.k3s.redis_sentinel). Everybody answers, one server is
         master, the others follow it with their links up and within C(max_lag_bytes) (1048576); all sentinels are of one mind, know everyone

@@ -76,7 +76,7 @@ others:
   type: list
   elements: str
 configuration:
-  description: The dynamic configuration.
+  description: The dynamic configuration. When no member answers, as it is kept in the Kubernetes API; empty when there is none yet.
   returned: always
   type: dict
 members:

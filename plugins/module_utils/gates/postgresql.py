@@ -13,12 +13,13 @@ from typing import Any
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._protocol import Condition, Observation, Suspect, failed, holds, waiting
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates._view import MISSING_PATIENCE, View, is_ready
-from ansible_collections.stackgate.k3s.plugins.module_utils.patroni import client, health, observe, probe
+from ansible_collections.stackgate.k3s.plugins.module_utils.patroni import client, encryption, health, observe, probe
 from ansible_collections.stackgate.k3s.plugins.module_utils.patroni.client import Address, Members
 from ansible_collections.stackgate.k3s.plugins.module_utils.patroni.observation import Observation as Cluster
 
 # Seconds that a member may take to answer, so that a round with a dead one does not take long.
 ANSWER_TIMEOUT = 3.0
+RENEWED = "a certificate that was renewed reaches the pods within two minutes"
 
 
 @dataclass(kw_only=True)
@@ -40,6 +41,14 @@ class Postgresql(Condition):
         default=None,
         metadata={"doc": "Secret of the application, with the keys `username`, `password` and `database`. Nothing is written when unset."},
     )
+    tls_secret: str | None = field(
+        default=None,
+        metadata={
+            "doc": "Secret with the certificate (`tls.crt`, `ca.crt`) that every member and every pooler must present, for the name"
+            " `tls_name`. Not looked at when unset."
+        },
+    )
+    tls_name: str = field(default="postgresql", metadata={"doc": "The name that clients check."})
     write_probe: bool = field(
         default=True,
         metadata={"doc": "Commit one small row (in the table `stackgate.gate` of that database) and read it back. Never in check mode."},
@@ -61,7 +70,8 @@ class Postgresql(Condition):
 
     def expected(self) -> str:
         write = ", and a commit is read back from a replica" if self.write_probe and self.credentials_secret else ""
-        return f"the PostgreSQL cluster {self.scope} has one leader, and every replica streams from it{write}"
+        encrypted = f", all with the certificate of Secret {self.tls_secret}" if self.tls_secret else ""
+        return f"the PostgreSQL cluster {self.scope} has one leader, and every replica streams from it{write}{encrypted}"
 
     def observe(self, view: View) -> Observation:
         members = self._reach(view)
@@ -76,6 +86,9 @@ class Postgresql(Condition):
             return waiting(
                 f"every pod of DaemonSet/{self.proxies} is ready: {seen}", suspects=tuple(Suspect(pod) for pod, _told in unready if pod)
             )
+        if verdict.holds and self.tls_secret and (troubles := self._encryption(members, view)):
+            self._proved = None
+            return waiting(f"everybody encrypts: {'; '.join(troubles)}", hint=RENEWED)
         if verdict.holds and self.write_probe and self.credentials_secret and not view.session.check_mode:
             self._proved = proved = self._proved or self._use(members, found, view)
             verdict = health.judge(found, bounds, members.names, proved)
@@ -124,16 +137,28 @@ class Postgresql(Condition):
 
     def _use(self, members: Members, found: Cluster, view: View) -> health.Probe:
         """A commit through every pooler, read back from a replica, or from the leader when it is alone."""
-        through = [
-            probe.End(name := pod["metadata"]["name"], functools.partial(_dial, view, name, _port(pod, self.pooler_port)))
-            for pod in (self._pods(view) if self.proxies else [])
-        ]
+        through = self._poolers(view)
         replicas = [member.name for member in found.members if member.streams]
         reader = members[replicas[0] if replicas else found.holder]
         leader = members[found.holder]
         return probe.write_and_read(
             self._application(view), through or [probe.End(leader.label, leader.dial)], probe.End(reader.label, reader.dial)
         )
+
+    def _poolers(self, view: View) -> list[probe.End]:
+        return [
+            probe.End(name := pod["metadata"]["name"], functools.partial(_dial, view, name, _port(pod, self.pooler_port)))
+            for pod in (self._pods(view) if self.proxies else [])
+        ]
+
+    def _encryption(self, members: Members, view: View) -> list[str]:
+        """What is wrong with the certificates that clients are shown."""
+        data = (view.get("Secret", str(self.tls_secret)) or {}).get("data") or {}
+        if not {"tls.crt", "ca.crt"} <= data.keys():
+            return [f"Secret {self.tls_secret} has the keys {', '.join(sorted(data)) or 'none'}, not tls.crt and ca.crt"]
+        certificate, authority = (base64.b64decode(data[key]).decode(errors="replace") for key in ("tls.crt", "ca.crt"))
+        ends = [*(probe.End(member.label, member.dial) for member in members), *self._poolers(view)]
+        return encryption.troubles(ends, encryption.Wanted(self.tls_name, certificate, authority))
 
     def _application(self, view: View) -> probe.Application:
         secret = view.get("Secret", str(self.credentials_secret))

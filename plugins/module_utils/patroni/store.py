@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import Cluster
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
@@ -12,6 +15,17 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.errors import Stackg
 # Seconds from one look to the next.
 POLL = 0.5
 KEPT = ("config", "leader", "failover", "sync", "failsafe")
+
+
+def configuration(cluster: Cluster, namespace: str, scope: str) -> Mapping[str, Any] | None:
+    """The dynamic configuration, whether or not a member runs; None when there is none yet. Raises StackgateError."""
+    found = cluster.get("v1", "ConfigMap", f"{scope}-config", namespace)
+    kept = ((found or {}).get("metadata", {}).get("annotations") or {}).get("config")
+    try:
+        known = json.loads(kept or "null")
+    except ValueError as error:
+        raise StackgateError(f"ConfigMap {scope}-config has Patroni's configuration as JSON", str(error)) from error
+    return known if isinstance(known, dict) else None
 
 
 def forget(cluster: Cluster, namespace: str, scope: str, timeout: float, check: bool = False) -> list[str]:

@@ -183,3 +183,36 @@ def test_ports_by_name() -> None:
 def test_members_that_cannot_be(stage: Scene, members: list[dict[str, Any]]) -> None:
     with pytest.raises(FieldErrors, match="members"):
         condition(stage, members=members)
+
+
+def with_certificate(stage: Scene) -> None:
+    stage.cluster.secrets["postgresql-tls"] = {"tls.crt": base64.b64encode(b"crt").decode(), "ca.crt": base64.b64encode(b"ca").decode()}
+
+
+def test_members_and_poolers_must_have_the_certificate(servers: Servers, stage: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written before."""
+    asked: list[Any] = []
+    troubles = ["postgresql-1 speaks no TLS"]
+
+    def ask(ends: Any, wanted: Any) -> list[str]:
+        asked.append(([end.label for end in ends], wanted))
+        return troubles
+
+    monkeypatch.setattr(postgresql.encryption, "troubles", ask)
+    with_certificate(stage)
+    gate = condition(stage, tls_secret="postgresql-tls", **POOLERS)
+    seen = gate.observe(stage.view())
+    assert (seen.state, seen.seen) == ("waiting", "everybody encrypts: postgresql-1 speaks no TLS")
+    assert servers.written == []
+    troubles.clear()
+    assert gate.observe(stage.view()).state == "holds"
+    labels, wanted = asked[-1]
+    assert [label.partition(" ")[0] for label in labels][: len(NAMES)] == list(NAMES) and len(labels) > len(NAMES)
+    assert (wanted.name, wanted.certificate, wanted.authority) == ("postgresql", "crt", "ca")
+    assert "certificate of Secret postgresql-tls" in gate.expected()
+
+
+def test_a_secret_without_a_certificate(servers: Servers, stage: Scene) -> None:
+    seen = condition(stage, tls_secret="postgresql").observe(stage.view())
+    assert seen.seen == "everybody encrypts: Secret postgresql has the keys database, password, username, not tls.crt and ca.crt"
+    assert "none" in condition(stage, tls_secret="nowhere").observe(stage.view()).seen

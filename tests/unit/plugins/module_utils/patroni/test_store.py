@@ -102,3 +102,24 @@ def test_a_result_about_nobody() -> None:
     data = report.cluster_data(recorded.observe(), None)
     assert (data["leader"], data["timeline"], data["configuration"]) == ("", None, {})
     assert {one["state"] for one in data["members"]} == {"unreachable (refused)"}
+
+
+@pytest.mark.parametrize(
+    ("found", "known"),
+    [
+        (None, None),
+        ({"metadata": {}}, None),
+        ({"metadata": {"annotations": {"initialize": "7"}}}, None),
+        ({"metadata": {"annotations": {"config": '{"ttl": 20}'}}}, {"ttl": 20}),
+    ],
+)
+def test_the_configuration_is_known_without_a_member(found: Any, known: Any) -> None:
+    asked = []
+
+    class Api:
+        def get(self, *what: str) -> Any:
+            asked.append(what)
+            return found
+
+    assert store.configuration(Api(), "shop", "postgresql") == known  # type: ignore[arg-type]
+    assert asked == [("v1", "ConfigMap", "postgresql-config", "shop")]
