@@ -21,6 +21,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -173,9 +174,31 @@ class PostgresServer:
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
 
-    def connect(self, database: str = "postgres", user: str = SUPERUSER, password: str = PASSWORD) -> psycopg.Connection[Any]:
-        """A connection of its own, without the code under test."""
-        return psycopg.connect(host="127.0.0.1", port=self.port, user=user, password=password, dbname=database, autocommit=True)
+    def connect(self, database: str = "postgres", user: str = SUPERUSER, password: str = PASSWORD, **more: Any) -> psycopg.Connection[Any]:
+        """A connection of its own, without the code under test. more: libpq's words, such as sslmode."""
+        where = {"host": "127.0.0.1", "port": self.port, **more}
+        return psycopg.connect(user=user, password=password, dbname=database, autocommit=True, **where)
+
+    def certify(self, files: Mapping[str, bytes]) -> None:
+        """Put these files beside the data, as the kubelet does with a Secret's: the server is not told."""
+        for name, content in files.items():
+            path = self.directory / name
+            path.write_bytes(content)
+            path.chmod(0o600)
+            if self._user:
+                shutil.chown(path, self._user)
+
+    def configure(self, settings: Mapping[str, str], rules: Sequence[str]) -> None:
+        """Settings that need no restart, and pg_hba.conf; then reload()."""
+        (self.data / "postgresql.auto.conf").write_text("".join(f"{name} = '{value}'\n" for name, value in settings.items()))
+        (self.data / "pg_hba.conf").write_text("".join(f"{rule}\n" for rule in rules))
+        self.reload()
+
+    def reload(self) -> None:
+        """SIGHUP, as Patroni sends it; connections that are made a moment later see what it changed."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
 
     def log(self) -> str:
         """All that the server has written."""
