@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -150,3 +151,49 @@ def test_a_log_goes_only_where_its_data_are_gone(member: ModuleType, tmp_path: P
 def test_another_program_is_run_instead(member: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["postgresql-member", "psql", "--version"])
     assert start(member) == ["psql", "--version"]
+
+
+FOLLOWS = """
+import os, signal, sys, time
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+member = SourceFileLoader("postgresql_member", sys.argv[1]).load_module()
+member.CERTIFICATE, member.LOOK_EVERY = Path(sys.argv[2]), 0.02
+told = []
+signal.signal(signal.SIGHUP, lambda *_given: told.append(1))
+member.follow_certificate()
+time.sleep(0.2)
+print(len(told))
+other = member.CERTIFICATE.with_name("other")
+other.write_text("renewed")
+other.replace(member.CERTIFICATE)
+for _look in range(200):
+    if told:
+        break
+    time.sleep(0.02)
+time.sleep(0.2)
+print(len(told))
+"""
+
+
+def test_a_certificate_that_is_replaced_is_told_once(tmp_path: Path, member: ModuleType) -> None:
+    """In a process of its own, as Patroni is one: SIGHUP is what it takes for a word to read everything again."""
+    certificate = tmp_path / "tls.crt"
+    certificate.write_text("first")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FOLLOWS, str(PROGRAM), str(certificate)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["0", "1"]
+    assert "another certificate" in done.stderr
+
+
+def test_without_a_certificate_there_is_nothing_to_follow(tmp_path: Path, member: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(member, "CERTIFICATE", tmp_path / "none")
+    monkeypatch.setattr(os, "fork", lambda: pytest.fail("a process for nothing"))
+    start(member)
