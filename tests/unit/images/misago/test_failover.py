@@ -4,12 +4,8 @@
 
 from __future__ import annotations
 
-import importlib
 import socketserver
-import sys
 import threading
-from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -43,18 +39,6 @@ class Conversation(socketserver.StreamRequestHandler):
                 continue
             self.server.asked += 1
             self.wfile.write(self.server.answers.pop(0) if len(self.server.answers) > 1 else self.server.answers[0])
-
-
-@pytest.fixture
-def failover(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    stand_in = ModuleType("django.core.cache.backends.redis")
-    vars(stand_in).update(RedisCache=object, RedisCacheClient=object)
-    for name in ("django", "django.core", "django.core.cache", "django.core.cache.backends"):
-        monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    monkeypatch.setitem(sys.modules, "django.core.cache.backends.redis", stand_in)
-    monkeypatch.delitem(sys.modules, "forum.failover", raising=False)
-    yield importlib.import_module("forum.failover")
-    sys.modules.pop("forum.failover", None)
 
 
 def client(failover: Any, answers: list[bytes]) -> tuple[Any, Answers]:
