@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A drill on Redis: keys and a list, written through HAProxy; once as they are, and once with WAIT for a replica."""
+"""A drill on Redis: keys, a list and transactions, written through HAProxy; once as they are, and once with WAIT for a replica."""
 
 from __future__ import annotations
 
@@ -115,11 +115,13 @@ class RedisRoute:
     def _key(self, series: str, sequence: int) -> str:
         return f"{self._log(series)}:{sequence}"
 
-    def _write(self, series: str, sequence: int) -> Command:
-        """A key of its own, and for every other write an element of the list."""
-        if sequence % 2:
-            return ("RPUSH", self._log(series), sequence)
-        return ("SET", self._key(series, sequence), sequence, "EX", EXPIRE)
+    def _write(self, series: str, sequence: int) -> Sequence[Command]:
+        """An element of the list, a key of its own, and one in a transaction, in turn: what a server keeps of each may differ."""
+        kind = sequence % 3
+        if kind == 0:
+            return [("RPUSH", self._log(series), sequence)]
+        key: Command = ("SET", self._key(series, sequence), sequence, "EX", EXPIRE)
+        return [key] if kind == 1 else [("MULTI",), key, ("EXEC",)]
 
 
 @dataclass
@@ -127,23 +129,22 @@ class RedisClient:
     """One connection. waits: whether a replica must have a write before it counts as acknowledged."""
 
     endpoint: Endpoint
-    command: Callable[[int], Command]
+    commands: Callable[[int], Sequence[Command]]
     waits: bool
 
     def write(self, sequence: int) -> None:
         """Write one. A write that no replica confirmed is there or not, as one that was never answered."""
-        commands: list[Command] = [self.command(sequence)]
-        if self.waits:
-            commands.append(("WAIT", 1, WAIT_MS))
+        waiting: list[Command] = [("WAIT", 1, WAIT_MS)] if self.waits else []
         try:
-            replies = self.endpoint.ask(commands, ANSWER)
+            replies = self.endpoint.ask([*self.commands(sequence), *waiting], ANSWER)
         except Refused as error:
             raise WriteRefused(_short(error)) from error
         except StackgateError as error:
             raise Unanswered(error.seen) from error
-        if isinstance(replies[0], Refused):
-            raise WriteRefused(_short(replies[0]))
-        if self.waits and not (isinstance(replies[1], int) and replies[1] >= 1):
+        refused = next((reply for reply in replies if isinstance(reply, Refused)), None)
+        if refused is not None:
+            raise WriteRefused(_short(refused))
+        if self.waits and not (isinstance(replies[-1], int) and replies[-1] >= 1):
             raise Unanswered("WAIT: no replica has confirmed it")
 
     def close(self) -> None:
