@@ -30,38 +30,14 @@ author:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - stackgate.k3s.mongodb_members
+  - stackgate.k3s.rollout
 attributes:
   check_mode:
     description:
       - Tells in RV(plan) which members would be restarted in which order, and why. An election may make another member the primary until
         then. The phases of a key rotation and the feature compatibility version are told, too.
     support: full
-  diff_mode:
-    description: There is never a difference to show.
-    support: none
 options:
-  restart:
-    description:
-      - Restart every member, whatever revision its pod is of. The task is changed each time it runs with this option. Give it on the
-        command line, not in a file.
-    type: bool
-    default: false
-  changing:
-    description:
-      - StatefulSets of members whose pod template a task before this one has changed, as
-        RV(stackgate.k3s.manifest#module:objects[].new_pods) tells. In check mode nothing was changed yet, and their pods are told
-        as those that will restart.
-      - Without check mode it means nothing, since revisions tell.
-    type: list
-    elements: str
-    default: []
-  only_down:
-    description:
-      - Replace pods of an old revision whose server does not run, and do nothing else. No member is asked.
-      - For a task before the set is made. A first revision that cannot start is otherwise never replaced, since nothing touches the pods of
-        a StatefulSet with C(OnDelete), and M(stackgate.k3s.mongodb_replica_set) waits for members that answer.
-    type: bool
-    default: false
   key_secret:
     description:
       - The Secret with the key file of the members, made by M(stackgate.k3s.generated_secret) (C(length=756), C(alphabet=base64)).

@@ -27,38 +27,14 @@ description:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - stackgate.k3s.redis_members
+  - stackgate.k3s.rollout
 attributes:
   check_mode:
     description:
       - Tells in RV(plan) which members would be restarted in which order, and why. A failover may make another server the master until
         then.
     support: full
-  diff_mode:
-    description: There is never a difference to show.
-    support: none
 options:
-  restart:
-    description:
-      - Restart every member, whatever revision its pod is of. The task is changed each time it runs with this option. Give it on the
-        command line, not in a file.
-    type: bool
-    default: false
-  changing:
-    description:
-      - StatefulSets of members whose pod template a task before this one has changed, as
-        RV(stackgate.k3s.manifest#module:objects[].new_pods) tells. In check mode nothing was changed yet, and their pods are told
-        as those that will restart.
-      - Without check mode it means nothing, since revisions tell.
-    type: list
-    elements: str
-    default: []
-  only_down:
-    description:
-      - Replace pods of an old revision whose server does not run, and do nothing else. No member is asked.
-      - For a task before M(stackgate.k3s.redis_sentinel). A first revision that cannot start is otherwise never replaced, since nothing
-        touches the pods of a StatefulSet with C(OnDelete).
-    type: bool
-    default: false
   max_lag_bytes:
     description:
       - Bytes of the replication stream that a replica may be behind when another member is restarted.
