@@ -165,7 +165,7 @@ func anyWorld(chance *rand.Rand) Situation {
 		if name != s.Me && chance.IntN(3) == 0 {
 			continue
 		}
-		e := Evidence{Name: name, Phase: waiting, Data: chance.IntN(3) > 0, Choice: anyone(), Stand: chance.Int64N(2)}
+		e := Evidence{Name: name, Phase: waiting, Data: chance.IntN(3) > 0, Vote: Vote{anyone(), chance.Int64N(2)}}
 		if e.Data {
 			e.Record = Record{Set: "s", Epoch: chance.Int64N(4), Offset: chance.Int64N(4), Master: anyone(), Unsettled: chance.IntN(6) == 0}
 		}

@@ -26,7 +26,10 @@ const (
 	stopping = "stopping"
 )
 
-const recordFile = "evidence.json"
+const (
+	recordFile = "evidence.json"
+	voteFile   = "vote.json"
+)
 
 // A Record is what a member keeps on its volume about the data beside it, so that after a restart it is known how new they are.
 type Record struct {
@@ -48,14 +51,20 @@ type Record struct {
 	At        int64 `json:"at"` // milliseconds since 1970
 }
 
+// A Vote is whom a member that waits has chosen to become master, and the number of that one's candidacy. It is kept on the volume, too: a
+// member that is started anew does not give it to somebody else while the first one may still count it.
+type Vote struct {
+	Choice string `json:"choice"`
+	Stand  int64  `json:"stand"`
+}
+
 // Evidence is what a member tells the others.
 type Evidence struct {
 	Record
+	Vote
 	Name       string `json:"name"`
 	Phase      string `json:"phase"`
 	Decision   string `json:"decision"` // in words, for people
-	Choice     string `json:"choice"`   // who should become master
-	Stand      int64  `json:"stand"`    // the number of that one's candidacy
 	Data       bool   `json:"data"`
 	Grown      int64  `json:"grown"`      // bytes of the append-only file since the record
 	Link       bool   `json:"link"`       // a replica has all that its master has
@@ -68,26 +77,31 @@ func (e Evidence) worth() bool { return e.Data && !e.Unsettled }
 // Reached estimates the replication offset of the data.
 func (e Evidence) Reached() int64 { return e.Offset + e.Grown }
 
-// loadRecord reads a volume's record; one that is not there, or cannot be read, is empty.
-func loadRecord(directory string) Record {
-	record := Record{}
-	content, err := os.ReadFile(filepath.Join(directory, recordFile))
+func loadRecord(directory string) Record     { return load[Record](directory, recordFile) }
+func (r Record) save(directory string) error { return save(directory, recordFile, r) }
+func loadVote(directory string) Vote         { return load[Vote](directory, voteFile) }
+func (v Vote) save(directory string) error   { return save(directory, voteFile, v) }
+
+// load reads what is kept on a volume; what is not there, or cannot be read, is empty.
+func load[T any](directory, name string) T {
+	var kept, empty T
+	content, err := os.ReadFile(filepath.Join(directory, name))
 	if err == nil {
-		err = json.Unmarshal(content, &record)
+		err = json.Unmarshal(content, &kept)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		say("%s is passed over: %v", recordFile, err)
-		return Record{}
+		say("%s is passed over: %v", name, err)
+		return empty
 	}
-	return record
+	return kept
 }
 
-func (r Record) save(directory string) error {
-	content, err := json.Marshal(r)
+func save(directory, name string, kept any) error {
+	content, err := json.Marshal(kept)
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(directory, recordFile), 0o600, bytes.NewReader(content))
+	return writeFile(filepath.Join(directory, name), 0o600, bytes.NewReader(content))
 }
 
 // newer tells whether a record has to be written: at once when it says something else, later when only the offset has moved.

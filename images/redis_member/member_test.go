@@ -77,6 +77,41 @@ func TestARecordFollowsTheServer(t *testing.T) {
 	}
 }
 
+func TestAVoteOutlivesItsProcess(t *testing.T) {
+	o := threeMembers(t, "server")
+	o.data = t.TempDir()
+	begin := func() *server {
+		s := &server{o: o, told: &board{}, voted: loadVote(o.data)}
+		s.told.evidence = Evidence{Name: o.name, Phase: waiting, Data: true, Record: Record{Epoch: 3, Offset: 5}, Vote: s.voted}
+		return s
+	}
+	newer := Evidence{Name: c, Phase: waiting, Data: true, Record: Record{Epoch: 4, Offset: 9, Master: c}}
+	// The candidate is out of sight, the last master is there: without its vote this member would choose that one at once.
+	situation := func(s *server, unseen time.Duration) Situation {
+		return Situation{Me: a, Members: o.members, Sentinels: 3, Seen: map[string]Evidence{a: s.told.read(), c: newer},
+			Waited: patience / 2, Patience: patience, Unseen: unseen, Now: 1}
+	}
+	if d := decide(situation(begin(), 0)); d.Choice != c {
+		t.Errorf("without a vote: %+v", d)
+	}
+	begin().vote(Vote{b, 7})
+	if d := decide(situation(begin(), 0)); d.Do != wait || d.Choice != b || d.Stand != 7 {
+		t.Errorf("a vote is given twice: %+v", d)
+	}
+	if d := decide(situation(begin(), patience)); d.Choice != c {
+		t.Errorf("a vote is kept for ever: %+v", d)
+	}
+	begin().vote(Vote{})
+	if kept := loadVote(o.data); kept != (Vote{}) {
+		t.Errorf("a vote that was taken back is there: %+v", kept)
+	}
+	unwritable := begin()
+	unwritable.o.data = filepath.Join(o.data, "missing")
+	if unwritable.vote(Vote{b, 7}); unwritable.told.read().Vote != (Vote{}) {
+		t.Error("a vote is given that is not written")
+	}
+}
+
 func TestWhenARecordIsWritten(t *testing.T) {
 	old := Record{Epoch: 3, Master: a, Role: master, Offset: 5, File: 7, At: 10_000}
 	for name, one := range map[string]struct {
@@ -177,7 +212,7 @@ func TestUsers(t *testing.T) {
 	if strings.Contains(file, "new-app") || strings.Count(file, "#"+hash) != len(serverRights) {
 		t.Errorf("hashes alone expected, seen %s", file)
 	}
-	if strings.Count(file, " #") != 2*len(serverRights) || !strings.HasPrefix(file, "user default off") {
+	if strings.Count(file, " #") != 2*len(serverRights) || !strings.HasPrefix(file, "user default off ~* &* +@all\n") {
 		t.Errorf("two passwords each expected, seen %s", file)
 	}
 	os.Remove(filepath.Join(directory, "app"))

@@ -25,6 +25,7 @@ type server struct {
 	gatherer  *gatherer
 	sentinels *sentinels
 	local     connection
+	voted     Vote // as it is on the volume
 	*supervisor
 }
 
@@ -50,8 +51,9 @@ func runServer(o *options) error {
 			others[name] = o.at(name, 1)
 		}
 	}
-	s := &server{o, &board{}, newGatherer(others), newSentinels(o, o.sentinels), o.connect(o.local(0), 2*time.Second), supervisor}
-	s.told.evidence = Evidence{Name: o.name, Phase: waiting, Decision: "asking the others", Record: loadRecord(o.data)}
+	vote := loadVote(o.data)
+	s := &server{o, &board{}, newGatherer(others), newSentinels(o, o.sentinels), o.connect(o.local(0), 2*time.Second), vote, supervisor}
+	s.told.evidence = Evidence{Name: o.name, Phase: waiting, Decision: "asking the others", Record: loadRecord(o.data), Vote: vote}
 	if err := serve(o.own(1), s.told, live(s.told, s.local), func() error { return s.told.read().ready() }); err != nil {
 		return err
 	}
@@ -80,7 +82,10 @@ func runServer(o *options) error {
 // decide asks everybody until it is known how to start; true when this pod is to end before.
 func (s *server) decide() (Decision, bool) {
 	s.told.update(func(e *Evidence) {
-		e.Phase, e.Decision, e.Choice, e.Stand = waiting, "asking the others", "", 0
+		e.Phase, e.Decision = waiting, "asking the others"
+		if e.Choice == s.o.name { // a candidacy ends with its process, a vote for another one does not
+			e.Vote = Vote{}
+		}
 		e.Promotable, e.Link, e.Data = false, false, hasData(s.o.data)
 		e.Grown = max(0, fileSize(s.o.data)-e.File)
 	})
@@ -93,7 +98,8 @@ func (s *server) decide() (Decision, bool) {
 		}
 		situation.Unseen = time.Since(answered)
 		decision := decide(situation)
-		s.told.update(func(e *Evidence) { e.Decision, e.Choice, e.Stand = decision.Why, decision.Choice, decision.Stand })
+		s.told.update(func(e *Evidence) { e.Decision = decision.Why })
+		s.vote(Vote{decision.Choice, decision.Stand})
 		if kind := decision.Do + decision.Of + decision.Choice; kind != last || time.Since(said) >= sayEvery {
 			last, said = kind, time.Now()
 			say("%s: %s", strings.TrimSpace(decision.Do+" "+decision.Of), decision.Why)
@@ -109,6 +115,19 @@ func (s *server) decide() (Decision, bool) {
 		case <-time.After(askEvery):
 		}
 	}
+}
+
+// vote tells the others whom this member has chosen, once it is on the volume.
+func (s *server) vote(now Vote) {
+	if now != s.voted {
+		if err := now.save(s.o.data); err != nil {
+			say("a vote that cannot be written is not given: %v", err)
+			now = Vote{}
+		} else {
+			s.voted = now
+		}
+	}
+	s.told.update(func(e *Evidence) { e.Vote = now })
 }
 
 func (s *server) situation(waited time.Duration) Situation {

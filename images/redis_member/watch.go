@@ -137,7 +137,7 @@ func (w *watcher) observe(now State) {
 		}
 	}
 	w.told.update(func(e *Evidence) {
-		e.Record, e.Phase, e.Link, e.Data, e.Choice, e.Stand = record, running, now.Link, true, "", 0
+		e.Record, e.Phase, e.Link, e.Data, e.Vote = record, running, now.Link, true, Vote{}
 		e.Grown = max(0, size-record.File)
 	})
 	if !w.single() {
