@@ -91,20 +91,20 @@ func (s *supervisor) again(how string) error {
 	return nil
 }
 
-// end orders the server to end, and waits for it as long as the pod's grace period lets it.
+// end orders the server to end, and waits for it as long as the pod's grace period lets it. The order is given again every second: a replica
+// that writes its first append-only file forgets it ("Writing initial AOF, can't exit": server.c, finishShutdown).
 func (s *supervisor) end() {
-	if s.process == nil {
-		return
-	}
-	s.process.Signal(syscall.SIGTERM)
-	for {
-		if gone, _ := s.reap(); gone {
-			return
+	ordered := time.Time{}
+	for s.process != nil {
+		if time.Since(ordered) >= time.Second {
+			ordered = time.Now()
+			s.process.Signal(syscall.SIGTERM)
 		}
 		select {
 		case <-s.child:
 		case <-time.After(100 * time.Millisecond):
 		}
+		s.reap()
 	}
 }
 
