@@ -17,13 +17,12 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 from ports import free_ports
+from waiting import until
 
 SOURCE = Path(__file__).parents[2] / "images" / "minio"
-PATIENCE = 60.0  # seconds
 
 
 def binary() -> str:
@@ -129,13 +128,20 @@ class MinioServers:
             connection.close()
 
     def wait(self, status: int = 200, path: str = "/minio/health/cluster", members: tuple[int, ...] = ()) -> None:
-        """Until a health endpoint says so on every running member. TimeoutError after PATIENCE seconds."""
-        until = time.monotonic() + PATIENCE
-        waiting = list(members) or [self.ports.index(port) for port in self.processes]
-        while waiting := [member for member in waiting if self.status(member, path) != status]:
-            if time.monotonic() > until:
-                raise TimeoutError(f"{path} of members {waiting} is not {status}: {self.log(waiting[0])}")
-            time.sleep(0.2)
+        """Until a health endpoint says so on every running member. Raises AssertionError with the logs."""
+        waiting = list(members) or list(self.running)
+        until(
+            f"{path} of members {waiting} is {status}",
+            lambda: [self.status(member, path) for member in waiting],
+            holds=lambda seen: set(seen) == {status},
+            details=lambda: "\n".join(self.log(member) for member in waiting),
+            pause=0.2,
+        )
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """The members that were started and not killed."""
+        return tuple(self.ports.index(port) for port in self.processes)
 
     def log(self, member: int) -> str:
         """The end of what a member said."""

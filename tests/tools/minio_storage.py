@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from minio_servers import PATIENCE, MinioServers
+from minio_servers import MinioServers
+from waiting import until
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage import desired, observe, perform, plan
 from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage.client import Keys, Refused, Server, Store
@@ -41,15 +41,8 @@ class Storage(MinioServers):
     def wait(self, status: int = 200, path: str = "/minio/health/cluster", members: tuple[int, ...] = ()) -> None:
         """As of all servers; healthy ones also know their users by then, which they load after they say that they are healthy."""
         super().wait(status, path, members)
-        until = time.monotonic() + PATIENCE
-        while status == 200 and not all(self._knows_users(member) for member in members or self.running):
-            if time.monotonic() > until:
-                raise TimeoutError(f"not within {PATIENCE:.0f} s: all of members {members or self.running} know their users")
-            time.sleep(0.2)
-
-    @property
-    def running(self) -> tuple[int, ...]:
-        return tuple(self.ports.index(port) for port in self.processes)
+        asked = members or self.running if status == 200 else ()
+        until(f"all of members {asked} know their users", lambda: all(self._knows_users(member) for member in asked), pause=0.2)
 
     def _knows_users(self, member: int) -> bool:
         try:

@@ -25,14 +25,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pymongo
 from ports import free_ports
+from waiting import PATIENCE, until
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOUBLE = PROJECT / "tests/doubles/mongodb"
@@ -41,6 +41,8 @@ PR_SET_PDEATHSIG = 1
 # Of a real server, so that it neither fills the disk nor the memory.
 REAL_OPTIONS = ("--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25", "--nounixsocket", "--setParameter", "enableTestCommands=1")
 PASSWORD = "secret-1"
+# Milliseconds that a look at a server may take, which is repeated.
+LOOK_MS = 1000
 
 
 def real_mongod() -> str | None:
@@ -101,13 +103,15 @@ class MongodServer:
         if wait:
             self.wait_listening()
 
-    def wait_listening(self, timeout: float = 30) -> None:
-        """Raises RuntimeError when the process ended or does not listen within timeout seconds."""
-        deadline = time.monotonic() + timeout
-        while LISTENING not in self.log():
-            if not self.running or time.monotonic() > deadline:
-                raise RuntimeError(f"{self.host} does not listen:\n{self.log()[-2000:]}")
-            time.sleep(0.02)
+    def wait_listening(self) -> None:
+        """Raises RuntimeError when the process has ended; AssertionError when it does not listen."""
+
+        def listens() -> bool:
+            if not self.running:
+                raise RuntimeError(f"{self.host} has ended:\n{self.log()[-2000:]}")
+            return LISTENING in self.log()
+
+        until(f"{self.host} listens", listens, details=self.log, pause=0.02)
 
     def log(self) -> str:
         """What the process has written since it was started."""
@@ -117,9 +121,9 @@ class MongodServer:
         """kill -9, frozen or not."""
         self._end(signal.SIGKILL)
 
-    def terminate(self, timeout: float = 60) -> int:
+    def terminate(self) -> int:
         """SIGTERM; the exit code."""
-        return self._end(signal.SIGTERM, timeout)
+        return self._end(signal.SIGTERM)
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
@@ -131,10 +135,11 @@ class MongodServer:
     def thaw(self) -> None:
         self.signal(signal.SIGCONT)
 
-    def wait(self, timeout: float = 60) -> int:
-        """The exit code, when the process has ended by itself."""
+    def wait(self) -> int:
+        """The exit code, when the process has ended. Raises AssertionError with its log."""
         assert self._process is not None
-        return self._process.wait(timeout)
+        code: int = until(f"{self.host} ends", self._process.poll, holds=lambda seen: seen is not None, details=self.log, pause=0.02)
+        return code
 
     def wipe(self) -> None:
         """Empty the data directory of a member that does not run."""
@@ -151,7 +156,7 @@ class MongodServer:
         """Give the double an order (a partition, slowness); a real server takes none: NotImplementedError."""
         if self.real:
             raise NotImplementedError("a real mongod takes no orders")
-        with socket.create_connection(("127.0.0.1", self._control), timeout=5) as connection, connection.makefile("rw") as stream:
+        with socket.create_connection(("127.0.0.1", self._control), timeout=PATIENCE) as connection, connection.makefile("rw") as stream:
             stream.write(json.dumps(order) + "\n")
             stream.flush()
             answer: dict[str, Any] = json.loads(stream.readline())
@@ -160,7 +165,7 @@ class MongodServer:
 
     def client(self, **options: Any) -> pymongo.MongoClient[dict[str, Any]]:
         """Connected to this member alone. The caller closes it."""
-        defaults = {"directConnection": True, "serverSelectionTimeoutMS": 5000, "connectTimeoutMS": 5000}
+        defaults = {"directConnection": True, "serverSelectionTimeoutMS": 30_000, "connectTimeoutMS": 30_000}
         return pymongo.MongoClient(self.address, self.port, **{**defaults, **options})
 
     def command(self, command: str | Mapping[str, Any], db: str = "admin", **options: Any) -> dict[str, Any]:
@@ -168,11 +173,10 @@ class MongodServer:
         with self.client(**options) as client:
             return client[db].command(command)
 
-    def _end(self, number: int, timeout: float = 10) -> int:
-        assert self._process is not None
+    def _end(self, number: int) -> int:
         if self.running:
-            self._process.send_signal(number)
-        return self._process.wait(timeout)
+            self.signal(number)
+        return self.wait()
 
 
 class ReplicaSetServers:
@@ -213,12 +217,16 @@ class ReplicaSetServers:
 
     @property
     def primary(self) -> MongodServer:
-        """The one that says it is writable. Raises LookupError when none does."""
+        """The one that says it is writable, as soon as one does. Raises AssertionError."""
+        return self.wait_primary()
+
+    def look_for_primary(self) -> MongodServer | None:
+        """The one that says now that it is writable."""
         for member in self.members:
             with contextlib.suppress(pymongo.errors.PyMongoError):
-                if member.running and member.command("hello", serverSelectionTimeoutMS=500).get("isWritablePrimary"):
+                if member.running and member.command("hello", serverSelectionTimeoutMS=LOOK_MS).get("isWritablePrimary"):
                     return member
-        raise LookupError("no primary")
+        return None
 
     @property
     def secondaries(self) -> list[MongodServer]:
@@ -260,24 +268,25 @@ class ReplicaSetServers:
         for member in starting:
             member.wait_listening()
 
-    def initiate(self, timeout: float = 60, **settings: Any) -> MongodServer:
+    def initiate(self, **settings: Any) -> MongodServer:
         """The shortest way to a set of all members, without the module under test: the primary."""
         config = {"_id": self.name, "members": [{"_id": i, "host": host} for i, host in enumerate(self.hosts)]}
         if settings:
             config["settings"] = settings
         self.members[0].command({"replSetInitiate": config})
-        return self.wait_primary(timeout)
+        return self.wait_primary()
 
-    def wait_primary(self, timeout: float = 60) -> MongodServer:
-        """Raises TimeoutError."""
-        for _attempt in attempts(timeout):
-            with contextlib.suppress(LookupError):
-                return self.primary
-        raise TimeoutError(f"no primary within {timeout} s")
+    def wait_primary(self) -> MongodServer:
+        """The primary, as soon as there is one. Raises AssertionError with the logs."""
+        found: MongodServer = until("there is a primary", self.look_for_primary, details=self._logs, pause=0.05)
+        return found
+
+    def _logs(self) -> str:
+        return "\n".join(f"--- {member.host}\n{member.log()[-2000:]}" for member in self.members)
 
     def create_admin(self, user: str = "root", password: str = PASSWORD) -> None:
         """The first user, through the localhost exception of the primary."""
-        command = {"createUser": user, "pwd": password, "roles": ["root"], "writeConcern": {"w": "majority", "wtimeout": 10_000}}
+        command = {"createUser": user, "pwd": password, "roles": ["root"], "writeConcern": {"w": "majority", "wtimeout": 60_000}}
         self.wait_primary().command(command)
 
     def partition(self, *sides: Sequence[MongodServer]) -> None:
@@ -305,15 +314,6 @@ class ReplicaSetServers:
             if member.running:
                 member.kill()
         shutil.rmtree(self._directory, ignore_errors=True)
-
-
-def attempts(timeout: float, pause: float = 0.05) -> Iterator[int]:
-    """Count attempts until timeout seconds are over, with a pause between two."""
-    deadline, number = time.monotonic() + timeout, 0
-    while time.monotonic() < deadline:
-        yield number
-        number += 1
-        time.sleep(pause)
 
 
 def _die_with_parent() -> None:

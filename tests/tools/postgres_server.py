@@ -28,6 +28,7 @@ from typing import Any
 
 import psycopg
 from ports import free_ports
+from waiting import PATIENCE, until
 
 SUPERUSER, PASSWORD = "postgres", "super-s3cret"
 # The server refuses to run as root: then it runs as the first of these that there is, from where that user may read.
@@ -133,14 +134,14 @@ class PostgresServer:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGCONT)
             self._process.send_signal(signal.SIGQUIT)
-            self._process.wait(20)
+            self._process.wait(PATIENCE)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     @property
     def data(self) -> Path:
         return self.directory / "data"
 
-    def start(self, timeout: float = 20.0) -> None:
+    def start(self) -> None:
         """Start the process, and wait until it takes logins."""
         settings = {**SETTINGS, "port": str(self.port), "unix_socket_directories": str(self.directory)}
         arguments = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
@@ -153,19 +154,21 @@ class PostgresServer:
                 env=self._environment(),
                 **self._as_user(),
             )
-        deadline = time.monotonic() + timeout
-        while True:
-            with contextlib.suppress(psycopg.Error), self.connect():
-                return
-            if time.monotonic() > deadline or self._process.poll() is not None:
-                raise RuntimeError(f"the server does not start:\n{self.log()[-2000:]}")
-            time.sleep(0.05)
+        until("the server takes logins, or ends", self._takes_logins, details=lambda: self.log()[-2000:], pause=0.05)
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the server does not start:\n{self.log()[-2000:]}")
+
+    def _takes_logins(self) -> bool:
+        """True, too, when it has ended."""
+        with contextlib.suppress(psycopg.Error), self.connect():
+            return True
+        return self._process is None or self._process.poll() is not None
 
     def kill(self) -> None:
         """kill -9 of the postmaster; its children end themselves."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(PATIENCE)
 
     def freeze(self) -> None:
         """Stop all its processes from answering, as a node without power does."""

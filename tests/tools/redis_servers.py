@@ -24,7 +24,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -32,15 +31,17 @@ from typing import Any
 
 import redis
 from redis_programs import redis_server
+from waiting import PATIENCE, until
 
 SERVER_PORT, SENTINEL_PORT = 6379, 26379
 USERS = ("admin", "app", "check", "exporter", "replication", "sentinel")
 PR_SET_PDEATHSIG = 1
-PATIENCE = 30.0  # seconds
+# Seconds that an answer may take: to a look, which is repeated, and to a command.
+LOOK_S, ANSWER_S = 2.0, 30.0
 # Shorter than in a cluster, so that tests are quick; a busy machine may stand still for a second.
 DOWN_AFTER_MS, FAILOVER_TIMEOUT_MS = 1500, 4000
 # For sets that nobody is to fail over unasked, however busy the machine is.
-PATIENT_MS = 15_000
+PATIENT_DOWN_AFTER_MS, PATIENT_FAILOVER_TIMEOUT_MS = 30_000, 20_000
 
 
 class RedisProcess:
@@ -95,9 +96,11 @@ class RedisProcess:
         os.kill(self.server_pid, signal.SIGKILL)
 
     def wait(self, timeout: float = PATIENCE) -> int:
-        """The exit code, when it has ended."""
-        assert self._process is not None
-        return self._process.wait(timeout)
+        """The exit code, when it has ended. Raises AssertionError with its log after timeout seconds."""
+        process = self._process
+        assert process is not None
+        code: int = until(f"{self.name} ends", process.poll, timeout, holds=lambda seen: seen is not None, details=self.log, pause=0.02)
+        return code
 
     def terminate(self, timeout: float = PATIENCE) -> int:
         """SIGTERM; the exit code."""
@@ -120,18 +123,18 @@ class RedisProcess:
 
     def client(self, user: str = "admin", **options: Any) -> redis.Redis:
         """A client of this process alone, texts decoded. The caller closes it."""
-        defaults = {"socket_timeout": 2, "socket_connect_timeout": 2, "decode_responses": True, "retry": None}
+        defaults = {"socket_timeout": ANSWER_S, "socket_connect_timeout": ANSWER_S, "decode_responses": True, "retry": None}
         return redis.Redis(self.address, self.port, username=user, password=self.owner.password(user), **{**defaults, **options})
 
-    def ask(self, *words: str | int) -> Any:
+    def ask(self, *words: str | int, timeout: float = ANSWER_S) -> Any:
         """One command over a connection of its own. Raises redis.RedisError."""
-        with self.client() as client:
+        with self.client(socket_timeout=timeout, socket_connect_timeout=timeout) as client:
             return client.execute_command(*words)
 
     def info(self, section: str = "replication") -> dict[str, Any]:
         """INFO; empty when nobody answers."""
-        with contextlib.suppress(redis.RedisError), self.client() as client:
-            found: dict[str, Any] = client.info(section)
+        with contextlib.suppress(redis.RedisError):
+            found: dict[str, Any] = self.ask("INFO", section, timeout=LOOK_S)
             return found
         return {}
 
@@ -153,10 +156,12 @@ class RedisSet:
         master_name: str = "redis",
         settings: Sequence[str] = (),
         options: Sequence[str] = (),
-        down_after_ms: int = DOWN_AFTER_MS,
+        patient: bool = False,
     ) -> None:
-        """settings: further lines of redis.conf. options: further flags of redis-member server."""
-        self.down_after_ms = down_after_ms
+        """settings: further lines of redis.conf. options: further flags of redis-member server. patient: nobody fails over unasked."""
+        self.down_after_ms, self.failover_timeout_ms = DOWN_AFTER_MS, FAILOVER_TIMEOUT_MS
+        if patient:
+            self.down_after_ms, self.failover_timeout_ms = PATIENT_DOWN_AFTER_MS, PATIENT_FAILOVER_TIMEOUT_MS
         self.directory, self.program, self.master_name = directory, program, master_name
         self.settings, self.options = list(settings), list(options)
         self.network = free_network()
@@ -220,7 +225,7 @@ class RedisSet:
             if self.program:
                 shutil.rmtree(process.run)
                 process.run.mkdir()
-        self.until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "what was killed ends")
+        self.until("what was killed ends", lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
     def master(self) -> RedisProcess:
         """The one running member that says master and has the sentinels' majority, if there are any. Raises LookupError."""
@@ -240,59 +245,69 @@ class RedisSet:
     def view(self, sentinel: RedisProcess) -> str:
         """The address of the master that a sentinel names; empty when it does not answer."""
         with contextlib.suppress(redis.RedisError):
-            found = sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.master_name)
+            found = sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.master_name, timeout=LOOK_S)
             return str(found[0]) if found else ""
         return ""
 
     def sentinel_master(self, sentinel: RedisProcess) -> dict[str, str]:
         """What a sentinel says of the master; empty when it does not answer."""
         with contextlib.suppress(redis.RedisError):
-            words = sentinel.ask("SENTINEL", "MASTER", self.master_name)
+            words = sentinel.ask("SENTINEL", "MASTER", self.master_name, timeout=LOOK_S)
             return dict(zip(words[::2], words[1::2], strict=True))
         return {}
 
     def whole(self) -> bool:
-        """One master, all running members its replicas with links up, all running sentinels of one mind and knowing each other."""
+        """One master that takes writes, all running members its replicas with links up, all running sentinels of one mind and at rest."""
         try:
             master = self.master()
         except LookupError:
             return False
-        links = [member.info() for member in self.members if member.running and member is not master]
-        if any(link.get("master_link_status") != "up" or link.get("master_host") != master.address for link in links):
+        replicas = [member.info() for member in self.members if member.running and member is not master]
+        if any(one.get("master_link_status") != "up" or one.get("master_host") != master.address for one in replicas):
+            return False
+        # A replica's word that it is near comes once a second: before the first one the master may refuse writes.
+        if replicas and master.info().get("min_slaves_good_slaves", 1) < 1:
             return False
         views = [self.sentinel_master(sentinel) for sentinel in self.sentinels if sentinel.running]
         wanted = (master.address, str(len(self.sentinels) - 1), str(len(self.members) - 1), "master")
         return all(tuple(view.get(key) for key in ("ip", "num-other-sentinels", "num-slaves", "flags")) == wanted for view in views)
 
-    def wait(self, timeout: float = PATIENCE) -> RedisProcess:
-        """The master, as soon as the set is whole. Raises TimeoutError after timeout seconds."""
-        self.until(self.whole, "the set is whole", timeout)
-        return self.master()
+    def wait(self) -> RedisProcess:
+        """The master, as soon as the set is whole. Raises AssertionError."""
+        for sentinel in self.sentinels if not self.program else ():
+            # As redis-member does: a sentinel finds replicas by the master's INFO, for which it asks every ten seconds.
+            if sentinel.running:
+                self.until(f"{sentinel.name} answers", lambda asked=sentinel: asked.ask("SENTINEL", "DEBUG", "INFO-PERIOD", 1000))
+        self.until("the set is whole", self.whole)
+        return self.leader()
 
-    def until(self, holds: Callable[[], object], what: str, timeout: float = PATIENCE) -> None:
-        """Wait until something holds. Raises TimeoutError with the logs after timeout seconds."""
-        deadline = time.monotonic() + timeout
-        while not holds():
-            if time.monotonic() > deadline:
-                logs = "\n".join(
-                    f"--- {process.name}\n{process.log()}" for process in self.everyone if (process.directory / "log").exists()
-                )
-                raise TimeoutError(f"not within {timeout} s: {what}\n{logs}")
-            time.sleep(0.05)
+    def leader(self, other_than: RedisProcess | None = None) -> RedisProcess:
+        """The master, as soon as there is one, and another one if wanted. Raises AssertionError."""
+        what = "there is a master" if other_than is None else f"another member than {other_than.name} is master"
+        found: RedisProcess = self.until(what, self.master, holds=lambda one: one is not other_than)
+        return found
 
-    def failover(self) -> RedisProcess:
-        """Have the sentinels choose another master; that one."""
-        before = self.master()
+    def until(
+        self, what: str, look: Callable[[], Any], timeout: float = PATIENCE, *, holds: Callable[[Any], object] = bool, pause: float = 0.05
+    ) -> Any:
+        """As of waiting.py. Who does not answer, or has no master, is not there yet; the error has the logs."""
+        return until(what, look, timeout, holds=holds, passing=(redis.RedisError, LookupError), details=self._logs, pause=pause)
 
-        def other() -> bool:
-            with contextlib.suppress(redis.RedisError):  # one is under way, or no replica may be chosen yet
-                self.sentinels[0].ask("SENTINEL", "FAILOVER", self.master_name)
-            with contextlib.suppress(LookupError):
-                return self.master() is not before
-            return False
+    def _logs(self) -> str:
+        return "\n".join(f"--- {process.name}\n{process.log()}" for process in self.everyone if (process.directory / "log").exists())
 
-        self.until(other, "another master")
-        return self.master()
+    def failover(self, before: RedisProcess | None = None) -> RedisProcess:
+        """Have the sentinels choose another master than that one (the present one); that one."""
+        old = before or self.leader()
+
+        def other() -> RedisProcess:
+            if self.view(self.sentinels[0]) == old.address:
+                with contextlib.suppress(redis.RedisError):  # one is under way, or no replica may be chosen yet
+                    self.sentinels[0].ask("SENTINEL", "FAILOVER", self.master_name)
+            return self.master()
+
+        found: RedisProcess = self.until("another master", other, holds=lambda one: one is not old, pause=0.2)
+        return found
 
     def close(self) -> None:
         """End every process."""
@@ -316,7 +331,7 @@ class RedisSet:
         flags += ["-name", process.name, "-master", self.master_name, "-users", str(self.users), "-data", str(process.data)]
         flags += ["-run", str(process.run), "-bind", process.address, "-program", redis_server()]
         if sentinel:
-            timing = ["-down-after", f"{self.down_after_ms}ms", "-failover-timeout", f"{FAILOVER_TIMEOUT_MS}ms"]
+            timing = ["-down-after", f"{self.down_after_ms}ms", "-failover-timeout", f"{self.failover_timeout_ms}ms"]
             return [self.program, "sentinel", "-namespace", "tests", *timing, *flags]
         return [self.program, "server", "-config", str(self.directory / "redis.conf"), *flags, *self.options]
 
@@ -335,7 +350,7 @@ class RedisSet:
         lines += [f"sentinel monitor {name} {first.address} {first.port} {self.quorum}"]
         lines += [
             f"sentinel down-after-milliseconds {name} {self.down_after_ms}",
-            f"sentinel failover-timeout {name} {FAILOVER_TIMEOUT_MS}",
+            f"sentinel failover-timeout {name} {self.failover_timeout_ms}",
         ]
         lines += [f"sentinel auth-user {name} sentinel", f"sentinel auth-pass {name} {self.password('sentinel')}"]
         return [*lines, "sentinel sentinel-user sentinel", f"sentinel sentinel-pass {self.password('sentinel')}", *self._plain_users()]

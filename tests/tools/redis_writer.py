@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import threading
 import time
 from types import TracebackType
@@ -23,7 +22,6 @@ class RedisLedger:
     def __init__(self, redis_set: RedisSet, wait: int = 0) -> None:
         self.redis_set, self.replicas = redis_set, wait
         self.acknowledged: list[int] = []
-        self.times: list[float] = []
         self._sent = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._write, daemon=True)
@@ -37,22 +35,17 @@ class RedisLedger:
         self._thread.join()
 
     def more(self, number: int = 200) -> None:
-        """Wait until so many further writes are acknowledged. Raises TimeoutError."""
+        """Wait until so many further writes are acknowledged. Raises AssertionError."""
         wanted = len(self.acknowledged) + number
-        self.redis_set.until(lambda: len(self.acknowledged) >= wanted, f"{number} more writes are acknowledged")
+        self.redis_set.until(f"{wanted} writes are acknowledged", lambda: len(self.acknowledged), holds=lambda done: done >= wanted)
 
     def lost(self) -> list[int]:
         """Acknowledged writes that the master does not have."""
-        with self.redis_set.master().client("app") as client, client.pipeline(transaction=False) as pipeline:
+        with self.redis_set.leader().client("app") as client, client.pipeline(transaction=False) as pipeline:
             noted = list(self.acknowledged)
             for number in noted:
                 pipeline.exists(f"ledger:{number}")
             return [number for number, there in zip(noted, pipeline.execute(), strict=True) if not there]
-
-    def gap(self, since: float) -> float:
-        """Longest time in seconds between two acknowledged writes after a moment of time.monotonic()."""
-        times = [moment for moment in self.times if moment >= since - 0.5]
-        return max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
 
     def _write(self) -> None:
         while not self._stop.is_set():
@@ -68,4 +61,3 @@ class RedisLedger:
                 if self.replicas and client.wait(self.replicas, 1000) < self.replicas:
                     continue
                 self.acknowledged.append(self._sent)
-                self.times.append(time.monotonic())

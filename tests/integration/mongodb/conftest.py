@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 from actions import perform
 from mongodb_servers import PASSWORD, MongodServer, ReplicaSetServers
+from waiting import PATIENCE, until
 
 from ansible_collections.stackgate.k3s.plugins.action import mongodb_replica_set, mongodb_replica_set_info
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
@@ -47,7 +48,7 @@ class ReplicaSet:
 
     def task(self, *, check: bool = False, diff: bool = False, **options: Any) -> dict[str, Any]:
         """stackgate.k3s.mongodb_replica_set with the listed members. Raises StackgateError."""
-        return self._run(mongodb_replica_set, check, diff, {"timeout": 60, **options})
+        return self._run(mongodb_replica_set, check, diff, {"timeout": PATIENCE, **options})
 
     def info(self) -> dict[str, Any]:
         """stackgate.k3s.mongodb_replica_set_info."""
@@ -62,6 +63,10 @@ class ReplicaSet:
     def states(self) -> dict[str, str]:
         """The state of each member by name."""
         return {member["name"]: member["state"] or member["standing"] for member in self.info()["members"]}
+
+    def reach(self, states: Sequence[str]) -> None:
+        """Wait until the members are in these states, in whatever order."""
+        until(f"the members are {states}", lambda: sorted(self.states().values()), holds=lambda seen: seen == sorted(states))
 
     def configured(self) -> dict[str, dict[str, Any]]:
         """What the set's configuration has for each member, by name."""

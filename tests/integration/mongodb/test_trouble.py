@@ -5,20 +5,18 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import pytest
 from interruption import killed
+from waiting import PATIENCE, until
 
 
 def test_a_member_that_does_not_answer_is_named_with_how_long_it_was_waited_for(replica_set: Any) -> None:
     rs = replica_set(3)
     rs.server("m2").kill()
-    begun = time.monotonic()
     error = rs.refused(timeout=3)
-    assert 2.5 < time.monotonic() - begun < 10
-    assert "m2" in error.seen and "refused" in error.seen and 2.5 < error.waited < 10
+    assert "m2" in error.seen and "refused" in error.seen and error.waited > 2.5
     assert rs.states() == {"m0": "uninitialised", "m1": "uninitialised", "m2": "unreachable"}
     assert any("m2" in line and "refused" in line for line in rs.said)
     rs.server("m2").start()
@@ -56,7 +54,7 @@ def test_another_key_file(replica_set: Any) -> None:
     stranger.options = [str(key) if option == str(rs.servers.key_file) else option for option in stranger.options]
     stranger.start()
     (name,) = rs.take(stranger)
-    error = rs.refused(timeout=30)
+    error = rs.refused(timeout=PATIENCE)
     assert name in error.seen and "key file" in f"{error.seen} {error.hint}"
     del rs.members[name]
     rs.task()
@@ -101,10 +99,7 @@ def test_a_primary_that_is_killed_during_a_reconfiguration(replica_set: Any, poi
     assert rs.configured()[name]["votes"] == 1 and rs.info()["primary"] != victims[0]
     rs.server(victims[0]).start()
     rs.task()
-    deadline = time.monotonic() + 30
-    while sorted(rs.states().values()) != ["PRIMARY", *["SECONDARY"] * 3] and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert sorted(rs.states().values()) == ["PRIMARY", *["SECONDARY"] * 3]
+    rs.reach(["PRIMARY", *["SECONDARY"] * 3])
     assert not rs.task()["changed"]
 
 
@@ -156,9 +151,7 @@ def test_a_lost_majority_is_recovered_only_with_consent(replica_set: Any) -> Non
     lost = [name for name in rs.members if name != made["primary"]]
     for name in lost:
         rs.server(name).kill()
-    deadline = time.monotonic() + 30
-    while rs.info()["primary"] and time.monotonic() < deadline:
-        time.sleep(0.1)
+    until("there is no primary", lambda: rs.info()["primary"], holds=lambda primary: not primary)
     error = rs.refused(timeout=5)
     assert "majority" in error.expected and all(name in error.seen for name in lost)
     assert "forced_reconfiguration" in error.hint and error.details["performed"] == []

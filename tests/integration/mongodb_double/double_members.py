@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from mongodb_double.options import Options
 from mongodb_double.peer import Peer
 from mongodb_double.server import Server
 from ports import free_ports
+from waiting import PATIENCE
 
 SPEED = 25.0
 Document = dict[str, Any]
@@ -79,22 +81,22 @@ class Set:
     def config(self) -> Document:
         return {"_id": "rs0", "members": [{"_id": index, "host": member.host} for index, member in enumerate(self.members)]}
 
-    async def until(self, holds: Callable[[], Any], seconds: float = 60.0, patience: float = 30.0) -> Any:
-        """Wait for server seconds, and for real ones that a busy machine may need. The value that was true."""
-        clock = self.members[0].clock
-        deadline = clock.monotonic() + max(seconds, patience * clock.speed)
-        while not (value := holds()):
-            if clock.monotonic() > deadline:
+    async def until(self, what: str, look: Callable[[], Any], patience: float = PATIENCE) -> Any:
+        """As of waiting.py, beside the members, which run in this very thread. patience: real seconds."""
+        began = time.monotonic()
+        while not (value := look()):
+            if time.monotonic() - began >= patience:
                 states = {member.host: await member.state() for member in self.members}
-                raise AssertionError(f"not within {seconds} s; states: {states}")
+                raise AssertionError(f"expected: {what}\nseen after {patience:.0f} s: {value!r}; states: {states}")
             await asyncio.sleep(0.005)
         return value
 
-    async def primary(self, seconds: float = 60.0) -> Member:
-        return await self.until(lambda: next((member for member in self.members if member.writable), None), seconds)
+    async def primary(self) -> Member:
+        return await self.until("there is a primary", lambda: next((member for member in self.members if member.writable), None))
 
-    async def all_in(self, *states: str, seconds: float = 60.0) -> None:
-        await self.until(lambda: all(member.node.topology.state.name in states for member in self.members if member.running), seconds)
+    async def all_in(self, *states: str) -> None:
+        running = [member for member in self.members if member.running]
+        await self.until(f"all are in {states}", lambda: all(member.node.topology.state.name in states for member in running))
 
     async def reconfig(self, change: Callable[[Document], None], **options: Any) -> Document:
         """Change the configuration on the primary, as a client does."""

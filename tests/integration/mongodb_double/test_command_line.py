@@ -10,15 +10,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mongodb_double import command_line
-from mongodb_servers import DOUBLE, real_mongod
+from mongodb_servers import DOUBLE, LISTENING, real_mongod
 from ports import free_ports
 from replay import recording
+from waiting import PATIENCE, until
 
 ADDRESS = "127.0.1.9"
 
@@ -34,7 +34,7 @@ def environment() -> dict[str, str]:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A start that ends by itself."""
-    return subprocess.run([*program(), *arguments], capture_output=True, text=True, env=environment(), timeout=30, check=False)
+    return subprocess.run([*program(), *arguments], capture_output=True, text=True, env=environment(), timeout=PATIENCE, check=False)
 
 
 def lines(output: str) -> list[dict[str, Any]]:
@@ -122,7 +122,7 @@ def test_sigterm_ends_it_cleanly(tmp_path: Path) -> None:
     (tmp_path / "db").mkdir()
     with Started(tmp_path) as started:
         started.process.send_signal(signal.SIGTERM)
-        assert started.process.wait(30) == 0
+        assert started.process.wait(PATIENCE) == 0
     assert [line["id"] for line in lines(started.log()) if line["id"] in (23377, 23138)] == [23377, 23138]
 
 
@@ -173,11 +173,8 @@ class Started:
         command = [*program(), *options(self._directory / "db", free_ports(1, ADDRESS)[0]), *self._arguments]
         with (self._directory / "log").open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, env=environment())
-        deadline = time.monotonic() + 20
-        while '"id":23016' not in self.log():
-            assert self.process.poll() is None, self.log()
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.02)
+        until("it listens or ends", lambda: LISTENING in self.log() or self.process.poll() is not None, details=self.log)
+        assert self.process.poll() is None, self.log()
         return self
 
     def __exit__(self, *_error: object) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 import pymongo
 import pytest
 from mongodb_servers import PASSWORD, MongodServer, ReplicaSetServers
+from waiting import PATIENCE, until
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb import client, health, probe
@@ -22,8 +24,6 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.rollout impo
 
 # How much faster than the wall clock the double's timers run.
 SPEED = 10.0
-# Seconds in which a set comes into order; a real server's election takes more than ten.
-PATIENCE = 90.0
 
 
 class Cluster:
@@ -52,20 +52,22 @@ class Cluster:
         seen = self.observe()
         return health.judge(seen, health.Bounds(), self.hosts, probe.write_and_read(self.members, seen, "rs0"))
 
-    def wait(self, until: Callable[[health.Verdict], bool], timeout: float = PATIENCE) -> health.Verdict:
-        """Ask until a verdict is as wanted."""
-        end = time.monotonic() + timeout
-        while True:
-            verdict = self.judge()
-            if until(verdict):
-                return verdict
-            assert time.monotonic() < end, f"after {timeout} s: {verdict}"
-            time.sleep(0.1)
+    def failing(self, *conditions: str) -> health.Verdict:
+        """The verdict, once one of these conditions does not hold."""
+        found: health.Verdict = until(
+            f"{' or '.join(conditions)} does not hold", self.judge, holds=lambda verdict: verdict.condition in conditions
+        )
+        return found
 
     def wait_in_order(self) -> None:
-        self.wait(lambda verdict: verdict.holds)
+        until("all is in order", self.judge, holds=lambda verdict: verdict.holds)
 
-    def command(self, host: str, body: Mapping[str, Any], timeout: float = 30.0) -> Mapping[str, Any]:
+    def wait_written(self) -> health.Verdict:
+        """The verdict with a write, once all is in order."""
+        found: health.Verdict = until("all is in order, and a write", self.write, holds=lambda verdict: verdict.holds)
+        return found
+
+    def command(self, host: str, body: Mapping[str, Any], timeout: float = PATIENCE) -> Mapping[str, Any]:
         return self.members[host].command(body, timeout=timeout)
 
     def rolling(self, processes: Any, **more: Any) -> Rollout:
@@ -105,10 +107,9 @@ class Ledger:
         login = {"username": "root", "password": PASSWORD} if cluster.servers.auth else {}
         self.hosts = list(cluster.hosts)
         self.client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
-            self.hosts, replicaSet="rs0", w="majority", serverSelectionTimeoutMS=3000, socketTimeoutMS=5000, retryWrites=False, **login
+            self.hosts, replicaSet="rs0", w="majority", serverSelectionTimeoutMS=30_000, socketTimeoutMS=30_000, retryWrites=False, **login
         )
         self.acknowledged: list[int] = []
-        self.longest = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._write, daemon=True)
 
@@ -121,20 +122,24 @@ class Ledger:
         self._thread.join()
 
     def _write(self) -> None:
-        number, last = 0, time.monotonic()
-        while not self._stop.is_set():
-            number += 1
+        for number in itertools.count():
+            if self._stop.is_set():
+                return
             with contextlib.suppress(pymongo.errors.PyMongoError):
                 self.client.ledger.entries.insert_one({"_id": number})
                 self.acknowledged.append(number)
-                self.longest = max(self.longest, time.monotonic() - last)
-                last = time.monotonic()
             time.sleep(0.01)
+
+    def more(self, number: int = 20) -> None:
+        """Wait until so many further writes are acknowledged."""
+        wanted = len(self.acknowledged) + number
+        until(f"{wanted} writes are acknowledged", lambda: len(self.acknowledged), holds=lambda done: done >= wanted)
 
     def lost(self) -> list[int]:
         """Acknowledged entries that are not there any more; it also closes the client."""
         with self.client:
-            return [number for number in self.acknowledged if self.client.ledger.entries.find_one({"_id": number}) is None]
+            there = {entry["_id"] for entry in self.client.ledger.entries.find()}
+        return [number for number in self.acknowledged if number not in there]
 
 
 def _starter() -> Iterator[Callable[..., Cluster]]:

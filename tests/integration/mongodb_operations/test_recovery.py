@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import pytest
+from waiting import PATIENCE, until
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb import desired, recovery
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb.execute import Execution, Outcome, Request
-from ansible_collections.stackgate.k3s.tests.integration.mongodb_operations.conftest import PATIENCE, Cluster
+from ansible_collections.stackgate.k3s.tests.integration.mongodb_operations.conftest import Cluster
 
 
 def run(
@@ -32,7 +33,7 @@ def lose_two(cluster: Cluster) -> str:
         if member is not survivor:
             member.kill()
     assert primary is not survivor
-    cluster.wait(lambda _verdict: recovery.assess(cluster.observe()) is not None)
+    until("the survivor has noticed", lambda: recovery.assess(cluster.observe()) is not None)
     return survivor.host
 
 
@@ -68,8 +69,7 @@ def test_with_consent_the_survivor_goes_on_and_the_others_come_back(cluster: Clu
         cluster.server(host).start()
     again = run(cluster, cluster.hosts)
     assert "force reconfiguration" not in [entry.kind for entry in again.performed]
-    cluster.wait_in_order()
-    assert cluster.write().holds
+    cluster.wait_written()
     for host in cluster.hosts:
         with cluster.server(host).client() as connection:
             found = {entry["_id"] for entry in connection.ledger.entries.find()}

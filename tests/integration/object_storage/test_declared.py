@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 from minio_storage import Storage
+from waiting import until
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage import observe, probe
@@ -35,12 +35,7 @@ def test_a_bucket_with_everything_is_made_once(shared: Storage) -> None:
         "bucket everything: lifecycle markers, old versions, temporary",
         "bucket everything: quota 1 GiB",
     ]
-    taken = []
-    for _attempt in range(3):  # the machine may be busy with something else
-        begun = time.monotonic()
-        assert shared.declare([bucket]) == []
-        taken.append(time.monotonic() - begun)
-    assert min(taken) < 0.6
+    assert shared.declare([bucket]) == []
     store = shared.store(3)
     assert (store.versioning("everything"), store.quota("everything")) == ("enabled", 1024**3)
     assert [rule.id for rule in store.lifecycle("everything")] == ["markers", "old versions", "temporary"]
@@ -130,11 +125,11 @@ def test_a_user_follows_its_secret_and_its_policy(shared: Storage) -> None:
     users = [{"secret": "mailer", "buckets": ["mail"]}]
     shared.declare([{"name": "mail"}, {"name": "news"}], users, {"mailer": old})
     assert shared.declare([], users, {"mailer": new}) == ["user mailer: give it the secret key of Secret mailer"]
-    assert (shared.store(2, new).logs_in(), shared.store(2, old).logs_in()) == (True, False)
+    until("another server knows it", lambda: (shared.store(2, new).logs_in(), shared.store(2, old).logs_in()), holds=(True, False).__eq__)
     wider = [{"secret": "mailer", "buckets": ["mail", "news"]}]
     assert shared.declare([], wider, {"mailer": new}) == ["change policy user-mailer"]
     assert shared.declare([], wider, {"mailer": new}) == []
-    assert shared.store(1, new).may_list("news")
+    until("another server knows it", lambda: shared.store(1, new).may_list("news"))
 
 
 def test_what_others_did_to_a_user_is_put_right(shared: Storage) -> None:
@@ -167,7 +162,7 @@ def test_an_absent_user_is_gone_with_its_policy(shared: Storage) -> None:
     shared.declare([{"name": "left"}], [{"secret": "leaver", "buckets": ["left"]}], {"leaver": keys})
     assert shared.declare([], [{"name": "leaver", "state": "absent"}]) == ["delete user leaver", "delete policy user-leaver"]
     assert shared.declare([], [{"name": "leaver", "state": "absent"}]) == []
-    assert not shared.store(1, keys).logs_in()
+    until("another server knows it", lambda: not shared.store(1, keys).logs_in())
 
 
 def test_a_full_bucket_refuses_in_words(shared: Storage) -> None:

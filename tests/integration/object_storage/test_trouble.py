@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from minio_storage import Storage
+from waiting import PATIENCE, until
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.gates import _protocol
@@ -44,21 +44,16 @@ class Secrets:
 def gate(storage: Storage, member: int = 0) -> Callable[[], Observation]:
     """The gate of a stage, as a role has it; call it for one look."""
     fields = {"admin": {"secret": "root"}, "drives": 4, "bucket": "files", "credentials": {"secret": "app"}}
-    (condition,) = _protocol.parse([{"kind": "s3", "url": f"http://{storage.address(member)}", "request_timeout": 5, **fields}])
+    (condition,) = _protocol.parse([{"kind": "s3", "url": f"http://{storage.address(member)}", "request_timeout": 20, **fields}])
     session = Session(Secrets(storage.root), "here")  # type: ignore[arg-type]
     tracker = Tracker(condition, condition.describe())
     return lambda: look_as_the_gate_does(tracker, View(session))
 
 
-def until(look: Callable[[], Observation], state: State, seconds: float = 60.0) -> Observation:
-    """Look until it is so; the last observation."""
-    ends = time.monotonic() + seconds
-    while True:
-        seen = look()
-        if seen.state is state or time.monotonic() > ends:
-            assert seen.state is state, seen
-            return seen
-        time.sleep(0.3)
+def reaches(look: Callable[[], Observation], state: State, words: str = "") -> str:
+    """Wait until a gate is in a state, in these words; what it says."""
+    seen: Observation = until(f"{state}: {words}", look, holds=lambda seen: seen.state is state and words in seen.seen)
+    return seen.seen
 
 
 @pytest.fixture
@@ -70,34 +65,30 @@ def used(storage: Storage) -> Storage:
 
 def test_two_of_four_down_and_back(used: Storage) -> None:
     look = gate(used)
-    assert look().seen == "4 drives online, none healing; an object put into bucket files, read back the same, and deleted"
+    assert reaches(look, State.HOLDS) == "4 drives online, none healing; an object put into bucket files, read back the same, and deleted"
     ledger: dict[str, str] = {}
 
     def write(member: int, name: str) -> None:
         content = name.encode() * 20000  # above what is kept in the metadata
-        used.server(member, timeout=5).store(APP).put("files", name, content)
+        used.server(member, timeout=PATIENCE).store(APP).put("files", name, content)
         ledger[name] = hashlib.sha256(content).hexdigest()
 
     write(0, "all up")
     used.kill(3)
     write(1, "one down")
-    assert until(look, State.WAITING).seen.startswith("3 of 4 drives online; not there: ")
-    assert used.status(0, health.MAINTENANCE) == 412, "no other may be taken down now"
+    reaches(look, State.WAITING, "3 of 4 drives online; not there: ")
+    until("no other may be taken down now", lambda: used.status(0, health.MAINTENANCE), holds=lambda status: status == 412)
     used.kill(2)
-    for _attempt in range(20):
-        seen = look()
-        if "quorum" in seen.seen:
-            break
-        time.sleep(0.3)
-    assert seen.seen.startswith("write quorum lost: 2 of 4 drives online, 3 needed (reads go on); offline: ")
+    lost = "write quorum lost: 2 of 4 drives online, 3 needed (reads go on); offline: "
+    until("the gate says that the quorum is lost", look, holds=lambda seen: seen.seen.startswith(lost))
     with pytest.raises(StackgateError):
         write(0, "two down")
     reader = used.server(1).store(APP)
     assert all(hashlib.sha256(reader.get("files", name)).hexdigest() == known for name, known in ledger.items()), "reads go on"
     used.start(2, 3)
-    assert until(look, State.HOLDS).seen.startswith("4 drives online, none healing")
+    reaches(look, State.HOLDS, "4 drives online, none healing")
     for member in (2, 3):
-        until(gate(used, member), State.HOLDS)  # behind a Service the gate asks every server; here one at a time
+        reaches(gate(used, member), State.HOLDS)  # behind a Service the gate asks every server; here one at a time
     used.wait()
     write(3, "all back")
     for member in range(4):
@@ -110,24 +101,19 @@ def test_a_wiped_drive_is_healed_and_the_gate_waits_for_it(used: Storage) -> Non
     for number in range(30):
         store.put("files", f"object-{number}", bytes([number]) * 300_000)
     look = gate(used)
-    assert look().state is State.HOLDS
+    reaches(look, State.HOLDS)
     used.kill(3)
     used.wipe(3)
+    reaches(look, State.WAITING, "not there: ")
     used.start(3)
-    seen = until(look, State.WAITING, 5)
-    assert "not there: " in seen.seen or "healing" in seen.seen
-    assert until(look, State.HOLDS, 90).seen.startswith("4 drives online, none healing")
+    reaches(look, State.HOLDS, "4 drives online, none healing")
     (drive,) = used.drives_of[used.ports[3]]
     assert len(list((drive / "files").glob("object-*/xl.meta"))) == 30, "every object's share is on the new drive"
 
 
 def test_what_is_told_without_quorum(used: Storage) -> None:
     used.kill(2, 3)
-    for _attempt in range(20):
-        drives = health.drives_of(used.store().info())
-        if drives.online == 2:
-            break
-        time.sleep(0.3)
+    drives = until("two drives are online", lambda: health.drives_of(used.store().info()), holds=lambda seen: seen.online == 2)
     assert health.trouble(drives).startswith("write quorum lost: 2 of 4 drives online, 3 needed (reads go on)")
     answers = health.ask_each(used.servers, health.CLUSTER)
     assert [isinstance(answer, StackgateError) for answer in answers] == [False, False, True, True]

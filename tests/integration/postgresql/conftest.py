@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from actions import perform
 from postgres_server import PASSWORD, SUPERUSER, PatroniApi, PostgresServer, programs
+from waiting import PATIENCE
 
 from ansible_collections.stackgate.k3s.plugins.action import patroni_cluster
 from ansible_collections.stackgate.k3s.plugins.module_utils.patroni import client
@@ -27,7 +28,7 @@ class Cluster:
         """stackgate.k3s.patroni_cluster. Raises StackgateError."""
         where = {"name": "postgresql-0", "host": "127.0.0.1", "port": self.server.port, "api_port": self.api.server_port}
         login = {"login_user": SUPERUSER, "login_password": PASSWORD, "rest_user": "patroni", "rest_password": "x"}
-        given = {"scope": "postgresql", "members": [where], "timeout": 20, **login, **options}
+        given = {"scope": "postgresql", "members": [where], "timeout": PATIENCE, **login, **options}
         return perform(patroni_cluster, given, check=check, diff=diff, say=self.said.append)
 
     def member(self) -> Member:

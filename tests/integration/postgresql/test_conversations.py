@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from typing import Any
 
 import pytest
@@ -75,13 +74,11 @@ def test_a_server_that_falls_silent(cluster: Any) -> None:
     session = Session(dial, "postgresql-0", "postgres", "super-s3cret", "postgres", 5.0, patience=0.5)
     with session:
         cluster.server.freeze()
-        begun = time.monotonic()
         try:
             with pytest.raises(StackgateError, match="no answer in time"):
                 session.rows("SELECT 1")
         finally:
             cluster.server.thaw()
-    assert time.monotonic() - begun < 3
 
 
 def test_a_server_that_dies_and_comes_back(cluster: Any) -> None:
@@ -95,9 +92,9 @@ def test_a_server_that_dies_and_comes_back(cluster: Any) -> None:
 
 
 def test_a_wrong_superuser_s_password_is_told_at_once(cluster: Any) -> None:
-    begun = time.monotonic()
     with pytest.raises(
         StackgateError, match=r"user postgres logs in to database postgres\nseen .*: 28P01: FATAL:  password auth"
     ) as caught:
         cluster.task(login_password="wr0ng", roles=[{"name": "x", "password": "x"}])
-    assert time.monotonic() - begun < 5 and "wr0ng" not in str(caught.value)
+    assert "wr0ng" not in str(caught.value)
+    assert cluster.said == [], "nothing was waited for"

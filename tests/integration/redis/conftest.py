@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from actions import perform
 from redis_servers import RedisProcess, RedisSet
+from waiting import PATIENCE
 
 from ansible_collections.stackgate.k3s.plugins.action import redis_sentinel, redis_sentinel_info
-from ansible_collections.stackgate.k3s.plugins.module_utils.redis import health, reach
+from ansible_collections.stackgate.k3s.plugins.module_utils.redis import health, reach, switchover
 from ansible_collections.stackgate.k3s.plugins.module_utils.redis.connection import Credentials
 from ansible_collections.stackgate.k3s.plugins.module_utils.redis.observation import Observation
 from ansible_collections.stackgate.k3s.plugins.module_utils.redis.observe import Observer
@@ -72,7 +73,7 @@ class Stage:
 
     def sentinel(self, *, check: bool = False, diff: bool = False, **options: Any) -> dict[str, Any]:
         """The task redis_sentinel."""
-        given = {"monitor_credentials": {"secret": "redis-members"}, "timeout": 30, **options}
+        given = {"monitor_credentials": {"secret": "redis-members"}, "timeout": PATIENCE, **options}
         return self._perform(redis_sentinel, given, check=check, diff=diff)
 
     def _perform(self, module: Any, options: dict[str, Any], **how: bool) -> dict[str, Any]:
@@ -88,19 +89,39 @@ class Stage:
 
     def whole(self) -> None:
         """Wait until everything wanted is in order."""
-        self.set.until(lambda: self.verdict().holds, "everything is in order")
+        self.set.until("everything is in order", self.verdict, holds=lambda verdict: verdict.holds)
+
+    def failing(self, condition: str, words: str = "") -> health.Verdict:
+        """The verdict, once it is this condition that does not hold, in these words."""
+        found: health.Verdict = self.set.until(
+            f"the condition {condition} does not hold: {words}",
+            self.verdict,
+            holds=lambda verdict: verdict.condition == condition and words in verdict.seen,
+        )
+        return found
+
+    def know(self, setting: str, milliseconds: int) -> None:
+        """Change a setting of all sentinels, without the task under test."""
+        for sentinel in self.set.sentinels:
+            sentinel.ask("SENTINEL", "SET", self.set.master_name, setting, milliseconds)
 
 
 @contextlib.contextmanager
 def running(directory: Path, servers: int, sentinels: int) -> Iterator[Stage]:
     """A set that is in order."""
-    with RedisSet(directory, servers, sentinels) as redis_set:
+    with RedisSet(directory, servers, sentinels, patient=True) as redis_set:
         redis_set.start()
+        redis_set.wait()
         made = Stage(redis_set)
         made.whole()
-        for sentinel in redis_set.sentinels:  # as redis-member does: a sentinel finds replicas by the master's INFO
-            sentinel.ask("SENTINEL", "DEBUG", "INFO-PERIOD", 1000)
         yield made
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that does much else may need longer for a switchover than a task would wait for it."""
+    monkeypatch.setattr(switchover, "PROMOTION", PATIENCE / 2)
+    monkeypatch.setattr(switchover, "PAUSE", PATIENCE)
 
 
 @pytest.fixture
@@ -120,5 +141,6 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.fixture
 def here(three: Stage) -> Stage:
     """The same, in order."""
+    three.set.wait()
     three.whole()
     return three

@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-import time
-
 from redis_servers import RedisProcess
 from redis_writer import RedisLedger
+from waiting import PATIENCE
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.redis import health, observe, rollout
@@ -40,16 +39,15 @@ class Processes:
         self.left.remove(name)
 
 
-def test_all_restart_in_order_and_writes_stop_for_no_longer_than_a_switchover(here: Stage) -> None:
+def test_all_restart_in_order_and_no_write_is_lost(here: Stage) -> None:
     processes = Processes(here)
     here.set.sentinels[2].kill()  # a member that is down is repaired first
     master, replicas = called(here.set.master()), [called(process) for process in here.set.replicas()]
     with here.fleet() as fleet, RedisLedger(here.set) as ledger:
         ledger.more(20)
         observer = observe.Observer(fleet)
-        rolling = rollout.Rollout(observer.observe, Switchover(fleet).run, processes, health.Bounds(), here.said.append, 30)
+        rolling = rollout.Rollout(observer.observe, Switchover(fleet).run, processes, health.Bounds(), here.said.append, PATIENCE)
         foreseen = rollout.plan(processes.pending(), observer.observe())
-        begun = time.monotonic()
         rolling.run()
         ledger.more(20)
     sentinels = [called(process) for process in here.set.sentinels]
@@ -57,5 +55,4 @@ def test_all_restart_in_order_and_writes_stop_for_no_longer_than_a_switchover(he
     assert rolling.done[-2:] == [f"{master} hands over to another server", f"restart {master} (replica): a new revision"]
     assert foreseen[-2:] == [f"{master} hands over to another server", f"restart {master} (master): a new revision"]
     assert ledger.lost() == []
-    assert ledger.gap(begun) < 2
-    assert here.verdict().holds
+    here.whole()

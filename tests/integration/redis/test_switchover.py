@@ -1,11 +1,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A coordinated switchover of real servers: how long writes wait, that none is lost, and what is left when it breaks off."""
+"""A coordinated switchover of real servers: that no write is lost, and what is left when it breaks off."""
 
 from __future__ import annotations
 
 import os
-import time
 from typing import Any
 
 import pytest
@@ -17,43 +16,49 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.redis import switcho
 from .conftest import Stage, called
 
 
-def test_writes_wait_for_less_than_a_second_and_none_is_lost(here: Stage) -> None:
-    gaps = []
+def test_writes_go_on_and_none_is_lost(here: Stage) -> None:
     with RedisLedger(here.set) as ledger, here.fleet() as fleet:
         ledger.more()
         for _time in range(3):
-            before = here.set.master()
-            begun = time.monotonic()
+            before = here.set.leader()
             switched = switchover.switchover(fleet, say=here.said.append)
             ledger.more(20)
-            gaps.append(ledger.gap(begun))
-            assert switched.old == called(before) != switched.new == called(here.set.master())
+            assert switched.old == called(before) != switched.new == called(here.set.leader())
             here.whole()
         chosen = called(here.set.replicas()[-1])
         assert switchover.switchover(fleet, candidate=chosen).new == chosen
         here.whole()
         ledger.more(20)
     assert ledger.lost() == []
-    assert sorted(gaps)[1] <= 1.0, gaps
     # The old masters were opened again, and may be promoted again.
     assert [server.priority for server in here.observe().servers] == [100] * 3
 
 
 def test_without_a_replica_to_promote_nothing_is_changed(here: Stage) -> None:
-    before = here.observe()
-    for replica in here.set.replicas():
-        replica.ask("CONFIG", "SET", "replica-priority", 0)
-    here.set.until(lambda: {known.priority for one in here.observe().sentinels for known in one.replicas} == {0}, "the sentinels know it")
-    with here.fleet() as fleet, RedisLedger(here.set) as ledger:
-        ledger.more(20)
-        with pytest.raises(StackgateError, match="knows none"):
-            switchover.switchover(fleet, timeout=2)
-        ledger.more(20)
-        assert ledger.gap(0) < 1.0
-    after = here.observe()
-    assert (after.agreed, after.epoch) == (before.agreed, before.epoch)
-    for replica in here.set.replicas():
-        replica.ask("CONFIG", "SET", "replica-priority", 100)
+    before, master = here.observe(), here.set.leader()
+    replicas = here.set.replicas()
+
+    def prioritise(priority: int) -> None:
+        for replica in replicas:
+            replica.ask("CONFIG", "SET", "replica-priority", priority)
+        here.set.until(
+            f"the sentinels know the priority {priority}",
+            lambda: {known.priority for one in here.observe().sentinels for known in one.replicas},
+            holds=lambda seen: seen == {priority},
+        )
+
+    prioritise(0)
+    try:
+        master.ask("CONFIG", "RESETSTAT")
+        with here.fleet() as fleet, RedisLedger(here.set) as ledger:
+            with pytest.raises(StackgateError, match="knows none"):
+                switchover.switchover(fleet, timeout=2)
+            ledger.more(20)
+        assert "cmdstat_client|pause" not in master.info("commandstats"), "no write had to wait"
+        after = here.observe()
+        assert (after.agreed, after.epoch) == (before.agreed, before.epoch)
+    finally:
+        prioritise(100)
 
 
 @pytest.mark.parametrize("last", ["_caught_up", "_promoted"])
@@ -75,9 +80,8 @@ def test_who_is_killed_in_the_middle_leaves_a_set_that_heals(here: Stage, monkey
         ledger.more(20)
         here.whole()
         ledger.more(20)
-        begun = time.monotonic()
         with here.fleet() as fleet:
-            switchover.switchover(fleet)
+            switched = switchover.switchover(fleet)
+        assert switched.new == called(here.set.leader())
         ledger.more(20)
     assert ledger.lost() == []
-    assert ledger.gap(begun) < 2.0

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from redis_servers import DOWN_AFTER_MS, FAILOVER_TIMEOUT_MS
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.redis import probe
@@ -23,9 +24,7 @@ def test_troubles_of_one_set_are_named_and_pass(here: Stage) -> None:
     epoch = here.observe().epoch
     # A password that the members do not have.
     here.secrets.changed["admin"] = "another"
-    verdict = here.verdict()
-    assert (verdict.condition, verdict.fatal) == ("password", True)
-    assert "WRONGPASS" in verdict.seen
+    assert here.failing("password", "WRONGPASS").fatal
     with pytest.raises(StackgateError, match="every member takes the administrator's password"):
         here.sentinel()
     here.secrets.changed.clear()
@@ -33,8 +32,7 @@ def test_troubles_of_one_set_are_named_and_pass(here: Stage) -> None:
     # Servers that do not answer.
     replica.freeze()
     assert [one["trouble"] for one in here.info()["servers"] if one["name"] == called(replica)] == ["not reachable"]
-    verdict = here.verdict()
-    assert (verdict.condition, verdict.members) == ("answers", (called(replica),))
+    assert here.failing("answers", called(replica)).members == (called(replica),)
     with pytest.raises(StackgateError, match=f"{called(replica)} answers: no answer in time"):
         here.sentinel(timeout=1, answer_timeout=0.3)
     replica.thaw()
@@ -43,30 +41,34 @@ def test_troubles_of_one_set_are_named_and_pass(here: Stage) -> None:
     # A replica whose link is down, and one that nobody may promote.
     other.ask("CONFIG", "SET", "masterauth", "wrong")
     master.ask("CLIENT", "KILL", "TYPE", "replica")
-    here.set.until(lambda: here.verdict().condition == "replicas", "the link is down")
-    assert here.verdict().seen == f"{called(other)}: its link to {called(master)} is down"
+    here.failing("replicas", f"{called(other)}: its link to {called(master)} is down")
     other.ask("CONFIG", "SET", "masterauth", here.set.password("replication"))
     here.whole()
     other.ask("CONFIG", "SET", "replica-priority", 0)
-    assert "may not be promoted yet" in here.verdict().seen
+    assert "may not be promoted yet" in here.set.until("its priority is told", here.verdict, holds=lambda seen: not seen.holds).seen
     other.ask("CONFIG", "SET", "replica-priority", 100)
 
     # TILT: the sentinel's clock stands still for more than two seconds.
     tilted = here.set.sentinels[0]
-    tilted.ask("SENTINEL", "DEBUG", "TILT-PERIOD", 2000)
+    tilted.ask("SENTINEL", "DEBUG", "TILT-PERIOD", 600_000)  # it is in TILT until it is told otherwise
     tilted.freeze()
     time.sleep(2.5)
-    assert here.verdict().condition == "answers"
+    here.failing("answers")
     tilted.thaw()
-    here.set.until(lambda: here.verdict().condition == "tilt", "it is in TILT", 2)
+    here.failing("tilt")
     with pytest.raises(StackgateError, match="at rest: TILT"):
         here.sentinel(timeout=0.3)
+    tilted.ask("SENTINEL", "DEBUG", "TILT-PERIOD", 1)
     here.whole()
 
     # The master dies: the failover is waited for, and the dead one.
+    here.know("down-after-milliseconds", DOWN_AFTER_MS)
+    here.know("failover-timeout", FAILOVER_TIMEOUT_MS)
     master.kill()
-    here.set.until(lambda: here.observe().agreed not in ("", called(master)), "another master")
-    assert called(master) in here.verdict().seen
+    here.set.until("another master", lambda: here.observe().agreed, holds=lambda agreed: agreed not in ("", called(master)))
+    here.set.until("the dead one is named", here.verdict, holds=lambda verdict: called(master) in verdict.seen)
+    here.know("down-after-milliseconds", here.set.down_after_ms)
+    here.know("failover-timeout", here.set.failover_timeout_ms)
     master.start()
     here.whole()
     assert here.observe().epoch > epoch
@@ -75,7 +77,6 @@ def test_troubles_of_one_set_are_named_and_pass(here: Stage) -> None:
 
 def test_the_write_of_the_gate(stage: Callable[..., Stage]) -> None:
     here = stage(2, 0)
-    assert here.verdict().holds
     master, replica = here.set.members
 
     def way(process: object, user: str = "app") -> Endpoint:
@@ -83,7 +84,7 @@ def test_the_write_of_the_gate(stage: Callable[..., Stage]) -> None:
         return Endpoint(name, direct_dial(name), Credentials(user, here.set.password(user)), name)
 
     # The replica's word that it is near, which the master waits for, comes once a second.
-    here.set.until(lambda: master.info().get("min_slaves_good_slaves") == 1, "the master takes writes")
+    here.set.until("the master takes writes", lambda: master.info().get("min_slaves_good_slaves") == 1)
     said = probe.write_and_read([way(master), way(master), way(replica)], 1)
     assert "acknowledged by 1 replica, read back through each of 3" in said
     with pytest.raises(Refused, match="READONLY"):

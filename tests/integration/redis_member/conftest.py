@@ -12,14 +12,19 @@ from typing import Any
 
 import pytest
 from redis_programs import redis_member, redis_server
-from redis_servers import PATIENT_MS, RedisProcess, RedisSet
+from redis_servers import LOOK_S, RedisProcess, RedisSet
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs() -> None:
+    """What is started here."""
+    if not redis_server() or not redis_member():
+        pytest.skip("there is no redis-server ($STACKGATE_REDIS_SERVER, PATH, apt-get), or no Go")
 
 
 @pytest.fixture
 def make_set(tmp_path: Path) -> Iterator[Callable[..., RedisSet]]:
     """Make a set that is not started; all of them end with the test."""
-    if not redis_server() or not redis_member():
-        pytest.skip("there is no redis-server ($STACKGATE_REDIS_SERVER, PATH, apt-get), or no Go")
     made: list[RedisSet] = []
 
     def make(**options: Any) -> RedisSet:
@@ -34,10 +39,19 @@ def make_set(tmp_path: Path) -> Iterator[Callable[..., RedisSet]]:
 @pytest.fixture
 def redis_set(make_set: Callable[..., RedisSet]) -> RedisSet:
     """Three servers and three sentinels that run and are whole. The sentinels fail over when they are told to."""
-    made = make_set(down_after_ms=PATIENT_MS)
+    made = make_set(patient=True)
     made.start()
     made.wait()
     return made
+
+
+@pytest.fixture(scope="module")
+def kept_set(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSet]:
+    """The same for all tests of a file that change nothing."""
+    with RedisSet(tmp_path_factory.mktemp("kept") / "set", program=redis_member(), patient=True) as made:
+        made.start()
+        made.wait()
+        yield made
 
 
 @pytest.fixture
@@ -52,11 +66,18 @@ def quick_set(make_set: Callable[..., RedisSet]) -> RedisSet:
 def evidence(process: RedisProcess) -> dict[str, Any]:
     """What a member tells the others; empty when it does not answer."""
     try:
-        with urllib.request.urlopen(f"http://{process.address}:{process.port + 1}/evidence", timeout=2) as answer:
+        with urllib.request.urlopen(f"http://{process.address}:{process.port + 1}/evidence", timeout=LOOK_S) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
     except OSError:
         return {}
+
+
+def decided(process: RedisProcess, words: str) -> None:
+    """Wait until a member says that it has decided so."""
+    process.owner.until(
+        f"{process.name} says: {words}", lambda: evidence(process).get("decision", ""), holds=lambda decision: words in decision
+    )
 
 
 def settled(redis_set: RedisSet) -> None:
@@ -69,4 +90,4 @@ def settled(redis_set: RedisSet) -> None:
             and len({one["set"] for one in told}) == 1
         )
 
-    redis_set.until(holds, "all are settled")
+    redis_set.until("all are settled", holds)

@@ -26,8 +26,11 @@ def test_all_are_killed_at_the_same_moment_ten_times(redis_set: RedisSet) -> Non
                 process.start()
             redis_set.wait()
             assert ledger.lost() == []
-    masters = [member.name for member in redis_set.members if member.info()["role"] == "master"]
-    assert len(masters) == 1
+    redis_set.until(
+        "one is master, the others are replicas",
+        lambda: sorted(str(member.info().get("role")) for member in redis_set.members),
+        holds=lambda roles: roles == ["master", "slave", "slave"],
+    )
     assert len(ledger.acknowledged) >= 500 * TIMES
 
 
@@ -39,7 +42,9 @@ def test_all_servers_are_killed_while_the_sentinels_begin_a_failover(quick_set: 
         ledger.more()
         quick_set.kill(*quick_set.members)
         quick_set.until(
-            lambda: any("failover_in_progress" in quick_set.sentinel_master(one)["flags"] for one in quick_set.sentinels), "a failover"
+            "a failover begins",
+            lambda: [quick_set.sentinel_master(one).get("flags", "") for one in quick_set.sentinels],
+            holds=lambda seen: any("failover_in_progress" in flags for flags in seen),
         )
         quick_set.start()
         assert quick_set.wait() is master

@@ -93,9 +93,11 @@ def forced_single(stage: Stage) -> None:
     stage.tell("f1", {"replSetReconfig": {**config, "version": 3, "members": config["members"][:1]}, "force": True})
     stage.wait_states("f1", ["PRIMARY"])
     stage.start("f2", "f3")
-    for _attempt in stage.attempts(30):
-        if all((stage.ask(name, {"replSetGetStatus": 1}) or {}).get("code") == 93 for name in ("f2", "f3")):
-            return
+    stage.until(
+        "f2 and f3 know that they are out",
+        lambda: [(stage.ask(name, {"replSetGetStatus": 1}) or {}).get("code") for name in ("f2", "f3")],
+        holds=lambda codes: codes == [93, 93],
+    )
 
 
 def sync_held(stage: Stage) -> None:

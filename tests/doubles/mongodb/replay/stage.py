@@ -12,17 +12,33 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pymongo
-from mongodb_servers import MongodServer, attempts
+from mongodb_servers import MongodServer, real_mongod
+from waiting import PATIENCE, until
 
 from .recording import Document, Recording
 
 KEY, OTHER_KEY = "c3RhZ2VnYXRl" * 4, "b3RoZXJrZXk+" * 4
 DRIVER = {"directConnection": True, "serverSelectionTimeoutMS": 1500, "connectTimeoutMS": 3000, "socketTimeoutMS": 60_000, "tz_aware": True}
+
+
+# What differs is played again at these speeds before it counts: the recorded times are milliseconds, and a busy machine has hiccups.
+SLOWER = (2.0, 1.0)
+
+
+def speeds() -> tuple[float, ...]:
+    """How much faster than the wall clock a recording is played, and played again; a real server knows one speed."""
+    return (1.0,) * 2 if real_mongod() else (float(os.environ.get("STACKGATE_DOUBLE_SPEED", "4")), *SLOWER)
+
+
+def own_network() -> str:
+    """The first three numbers of a loopback network of this process, so that two runs do not meet."""
+    number = os.getpid()
+    return f"127.{64 + number // 200 % 100}.{1 + number % 200}."
 
 
 class Stage:
@@ -197,49 +213,50 @@ class Stage:
             self.tell(first, {"replSetReconfig": {**config, "version": version}})
             self.settle(first)
 
-    def settle(self, primary: str, seconds: float = 60) -> None:
+    def settle(self, primary: str) -> None:
         """Wait until the configuration is at a majority, and every member has it."""
-        for _attempt in self.attempts(seconds):
-            config = self.ask(primary, {"replSetGetConfig": 1, "commitmentStatus": True})
-            status = self.ask(primary, {"replSetGetStatus": 1})
-            if config is None or "config" not in config or status is None or "members" not in status:
-                continue
+
+        def settled(seen: tuple[Document, Document]) -> bool:
+            config, status = seen
+            if "config" not in config or "members" not in status:
+                return False
             wanted = (config["config"]["version"], config["config"].get("term"))
             up = [member for member in status["members"] if member["health"] == 1]
-            if config["commitmentStatus"] and all((member["configVersion"], member["configTerm"]) == wanted for member in up):
-                return
-        raise TimeoutError(f"{primary}: the configuration has not settled: {config} {status}")
+            return config["commitmentStatus"] and all((member["configVersion"], member["configTerm"]) == wanted for member in up)
 
-    def wait_version(self, member: str, version: int, seconds: float = 30) -> None:
+        def look() -> tuple[Document, Document]:
+            config = self.ask(primary, {"replSetGetConfig": 1, "commitmentStatus": True})
+            return config or {}, self.ask(primary, {"replSetGetStatus": 1}) or {}
+
+        self.until(f"{primary}: the configuration settles", look, holds=settled)
+
+    def wait_version(self, member: str, version: int) -> None:
         """Wait for the server's own reconfiguration, which gives a new voter its vote."""
-        for _attempt in self.attempts(seconds):
-            if self.tell(member, {"replSetGetConfig": 1})["config"]["version"] >= version:
-                return
-        raise TimeoutError(f"{member} has not reached version {version}")
+        self.until(
+            f"{member} reaches version {version}",
+            lambda: self.tell(member, {"replSetGetConfig": 1})["config"]["version"],
+            holds=lambda reached: reached >= version,
+        )
 
-    def wait_states(self, member: str, states: Sequence[str], seconds: float = 60) -> None:
-        """Wait until a member sees the others in these states, seconds of the server's clock at most."""
-        seen: list[str] = []
-        for _attempt in self.attempts(seconds):
+    def wait_states(self, member: str, states: Sequence[str]) -> None:
+        """Wait until a member sees the others in these states."""
+
+        def look() -> list[str]:
             reply = self.ask(member, {"replSetGetStatus": 1}) or {}
-            seen = [other["stateStr"] for other in reply.get("members", [])]
-            if seen == list(states):
-                return
-        raise TimeoutError(f"{member} sees {seen}, not {list(states)}")
+            return [other["stateStr"] for other in reply.get("members", [])]
 
-    def wait_primary(self, member: str, seconds: float = 60) -> None:
-        for _attempt in self.attempts(seconds):
-            if (self.ask(member, {"hello": 1}) or {}).get("isWritablePrimary"):
-                return
-        raise TimeoutError(f"{member} has not become primary")
+        self.until(f"{member} sees {list(states)}", look, holds=lambda seen: seen == list(states))
+
+    def wait_primary(self, member: str) -> None:
+        self.until(f"{member} becomes primary", lambda: (self.ask(member, {"hello": 1}) or {}).get("isWritablePrimary"))
 
     def sleep(self, seconds: float) -> None:
         """Seconds of the server's clock."""
         time.sleep(seconds / self.speed)
 
-    def attempts(self, seconds: float) -> Any:
-        # Even a sped up server needs real time on a busy machine.
-        return attempts(max(seconds / self.speed, 10), 0.02)
+    def until(self, what: str, look: Callable[[], Any], *, holds: Callable[[Any], object] = bool) -> Any:
+        """As of waiting.py; often enough for servers whose clock is fast."""
+        return until(what, look, PATIENCE, holds=holds, pause=0.02)
 
 
 def can_change_names() -> bool:
