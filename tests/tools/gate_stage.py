@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
+from waiting import until
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import Cluster
 
@@ -45,13 +45,7 @@ class Stage:
 
     def until(self, true: Callable[[], Any], seconds: float = 120.0) -> Any:
         """Wait for something; its value."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            found = true()
-            if found:
-                return found
-            time.sleep(0.2)
-        raise AssertionError(f"not true within {seconds:.0f} s in {self.namespace}")
+        return until(f"what is waited for in {self.namespace}", true, seconds, pause=0.2)
 
     def pods(self) -> list[dict[str, Any]]:
         """The pods in the namespace."""

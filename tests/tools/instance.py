@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -173,6 +174,29 @@ class Instance:
             inventories.append(directory)
         given = [word for path in inventories for word in ("-i", str(path))]
         return run_playbook([playbook, *given, "--limit", self.name, *arguments])
+
+
+@contextlib.contextmanager
+def delivered(store: str) -> Iterator[Instance]:
+    """The instance of a store's molecule scenario: the one that is there, or one that is made, and taken down again.
+
+    $STACKGATE_INVENTORY: other inventories than the scenario's, with colons between them.
+    """
+    name = f"store-{store.replace('_', '-')}"
+    given = (os.environ.get("STACKGATE_INVENTORY") or f"inventories/local:molecule/{store}/inventory").split(":")
+    found = Instance(name, tuple(PROJECT / path for path in given), CACHE / "kubeconfig", name, "k3s")
+    assert found.kubeconfig.exists(), f"no kubeconfig at {found.kubeconfig}: `make cluster` first"
+    arguments = [*(word for path in found.inventories for word in ("-i", str(path))), "--limit", f"{name},localhost"]
+    try:
+        there = bool(found.objects("apps/v1", "StatefulSet"))
+    except Exception:  # no rights in a namespace that is not there yet
+        there = False
+    if not there:
+        made = run_playbook([f"molecule/{store}/converge.yml", *arguments])
+        assert made.status == 0, made.failed
+    yield found
+    if not there:
+        run_playbook([f"molecule/{store}/cleanup.yml", *arguments, "-e", f"confirm={name}"])
 
 
 def fingerprint(item: Mapping[str, Any]) -> str:

@@ -4,15 +4,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
-import time
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from instance import CACHE, PROJECT, Instance
+from waiting import until
 
 MONGODB = PROJECT / "tests/acceptance/mongodb/ledger.py"
 
@@ -49,10 +50,51 @@ class Client:
         return next(name for name, state in self.states().items() if state == "PRIMARY")
 
 
-def until(what: str, holds: Callable[[], bool], timeout: float) -> float:
-    """Wait until something holds, and say how long it took (seconds)."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < timeout, f"not true after {timeout:.0f} s: {what}"
-        time.sleep(0.5)
-    return time.monotonic() - began
+def server_image(instance: Instance) -> str:
+    """The image of an instance's servers."""
+    server: str = instance.objects("apps/v1", "StatefulSet")[0]["spec"]["template"]["spec"]["containers"][0]["image"]
+    return server
+
+
+def manifest(
+    image: str, user: int, clients_of: Sequence[str], secrets: Mapping[str, str], environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What an application's pod looks like. secrets: by the directory in /run/secrets that shows each."""
+    labels = {"app.kubernetes.io/name": "ledger", "app.kubernetes.io/component": "ledger"}
+    identity = {"runAsNonRoot": True, "runAsUser": user, "runAsGroup": user, "fsGroup": user}
+    container = {
+        "name": "ledger",
+        "image": image,
+        "command": ["sleep", "infinity"],
+        "env": [{"name": name, "value": value} for name, value in (environment or {}).items()],
+        "resources": {"requests": {"cpu": "20m", "memory": "48Mi"}, "limits": {"memory": "128Mi"}},
+        "securityContext": {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [{"name": name, "mountPath": f"/run/secrets/{name}", "readOnly": True} for name in secrets],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "ledger", "labels": {**labels, **{f"stackgate.k3s/client-of-{name}": "true" for name in clients_of}}},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 0,
+            "restartPolicy": "Never",
+            # Not where a test pulls the plug.
+            "nodeSelector": {"kubernetes.io/hostname": "node1"},
+            "securityContext": {**identity, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [container],
+            "volumes": [{"name": name, "secret": {"secretName": secret, "defaultMode": 0o440}} for name, secret in secrets.items()],
+        },
+    }
+
+
+@contextlib.contextmanager
+def running(instance: Instance, pod: Mapping[str, Any]) -> Iterator[None]:
+    """The pod runs, until the context is left."""
+    core, name, namespace = instance.core, pod["metadata"]["name"], instance.namespace
+    core.create_namespaced_pod(namespace, dict(pod))
+    try:
+        until(f"pod {name} runs", lambda: core.read_namespaced_pod(name, namespace).status.phase, holds=lambda phase: phase == "Running")
+        yield
+    finally:
+        core.delete_namespaced_pod(name, namespace)

@@ -9,14 +9,14 @@ import hashlib
 import itertools
 import json
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from instance import Instance
 from kubernetes.client.exceptions import ApiException
+from waiting import until
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.cluster import Cluster
 from ansible_collections.stackgate.k3s.plugins.module_utils.object_storage import reach
@@ -34,15 +34,6 @@ def gate(instance: Instance) -> dict[str, str]:
     results = [result for play in report["plays"] for task in play["tasks"] for result in task["hosts"].values()]
     conditions = [condition for result in results for condition in result.get("conditions") or []]
     return {condition["kind"]: f"{condition['state']}: {' '.join(condition['seen'].split())}" for condition in conditions}
-
-
-def until(what: str, holds: Callable[[], Any], timeout: float) -> float:
-    """Wait until something holds, and say how long it took (seconds)."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < timeout, f"not true after {timeout:.0f} s: {what}"
-        time.sleep(0.5)
-    return time.monotonic() - began
 
 
 def is_ready(pod: dict[str, Any]) -> bool:

@@ -89,8 +89,7 @@ def test_a_member_that_lost_its_pod_and_volume_is_copied_anew(instance: Instance
     before = uids(members)
     instance.core.delete_namespaced_persistent_volume_claim(f"data-{lost}", instance.namespace)
     instance.core.delete_namespaced_pod(lost, instance.namespace)
-    seconds = until("it follows again", lambda: uids(members).get(lost) not in (None, before[lost]) and members.whole(), 180)
-    print(f"copied anew after {seconds:.0f} s")
+    until("it follows again", lambda: uids(members).get(lost) not in (None, before[lost]) and members.whole(), 180)
     assert ledger("find", name)
     run = play(instance)
     assert (run.status, changes(run)) == (0, []), run.failed
@@ -187,8 +186,7 @@ def test_data_survive_all_pods_at_once(instance: Instance, members: Members, led
     before = uids(members)
     for pod in before:
         instance.core.delete_namespaced_pod(pod, instance.namespace, grace_period_seconds=0)
-    seconds = until("all pods are new and whole", lambda: not set(uids(members).values()) & set(before.values()) and members.whole(), 180)
-    print(f"all pods at once: whole again after {seconds:.0f} s")
+    until("all pods are new and whole", lambda: not set(uids(members).values()) & set(before.values()) and members.whole(), 180)
     assert ledger("find", name)
     run = play(instance)
     assert (run.status, changes(run)) == (0, []), run.failed
