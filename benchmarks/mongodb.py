@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the task mongodb_replica_set costs: beyond the servers' own election at bootstrap, and when there is nothing to do.
+"""What the task mongodb_replica_set costs: beyond the servers' own election at bootstrap, and when there is nothing to do; and the double.
 
     python benchmarks/mongodb.py [--rounds 3] [--tasks 10] [--json FILE]
     STACKGATE_KUBECONFIG=... python benchmarks/mongodb.py --namespace chathub-local ...
@@ -9,7 +9,7 @@ Three servers on this machine with access control: the test double with a real s
 STACKGATE_MONGOD or PATH has one. Bootstrap makes the set, its administrator and two users; counted is what the task took longer than
 until the first of them was primary. Nothing to do is measured inside one ansible-playbook, as the seconds of a run with many tasks
 less those of a run with one, by the number of further tasks; with --namespace on the pods of a running instance of the role mongodb,
-through the API server.
+through the API server. Idle is the processor time that the three servers take in ten seconds in which nobody asks them anything.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from plays import timed  # noqa: E402
 
 from ansible_collections.stackgate.k3s.plugins.action import mongodb_replica_set  # noqa: E402
 
-BOOTSTRAP, NOTHING = "bootstrap beyond the election", "nothing to do"
+BOOTSTRAP, NOTHING, IDLE = "bootstrap beyond the election", "nothing to do", "ten idle seconds of three servers"
 USERS = [
     {"name": "shop", "database": "shop", "roles": ["readWrite"], "password": "shop-password"},
     {"name": "exporter", "roles": ["clusterMonitor", {"role": "read", "db": "local"}], "password": "exporter-password"},
@@ -82,6 +82,18 @@ def nothing(options: dict[str, Any], tasks: int) -> float:
     return (timed([task] * tasks) - one) / (tasks - 1)
 
 
+def idle(servers: ReplicaSetServers) -> float:
+    """Processor seconds of all servers in ten seconds."""
+
+    def used() -> float:
+        fields = [Path(f"/proc/{member.pid}/stat").read_text().rpartition(") ")[2].split() for member in servers.members]
+        return sum(int(values[11]) + int(values[12]) for values in fields) / os.sysconf("SC_CLK_TCK")
+
+    before = used()
+    time.sleep(10)
+    return used() - before
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -104,6 +116,7 @@ def main() -> None:
         with ReplicaSetServers(3, auth=True) as servers:
             figures.setdefault(BOOTSTRAP, []).append(bootstrap(servers))
             figures.setdefault(NOTHING, []).append(nothing(options_for(servers), options.tasks))
+            figures.setdefault(IDLE, []).append(idle(servers))
 
     print(f"median of {options.rounds} rounds, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors\n")
     print("| | seconds |\n|---|---:|")

@@ -138,6 +138,13 @@ MEASUREMENTS = [
     Measurement(
         "mongodb-again", "one mongodb_replica_set task of three members, nothing to do", 0.6, False, beside("mongodb.py", "nothing to do")
     ),
+    Measurement(
+        "mongodb-idle",
+        "three servers of the double for ten seconds, nobody asks: processor time",
+        1,
+        False,
+        beside("mongodb.py", "ten idle seconds of three servers"),
+    ),
     Measurement("second", "site.yml again, nothing to change", 10, False, second_delivery),
     Measurement("first", "site.yml into an empty namespace, images in the registry", 120, True, first_delivery),
     Measurement("cluster", "embedded cluster from cached programs, all add-ons ready", 45, True, cluster_from_cached_programs),
