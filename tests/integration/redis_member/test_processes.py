@@ -66,7 +66,9 @@ def test_all_end_orderly_and_come_back(redis_set: RedisSet) -> None:
 
 def test_a_replica_that_writes_its_first_file_ends_when_it_has(make_set: Callable[..., RedisSet]) -> None:
     """Until then redis-server refuses to end, and forgets that it was told to."""
-    redis_set = make_set(settings=["rdb-key-save-delay 30000"], patient=True)  # microseconds: 100 keys take 3 s
+    redis_set = make_set(
+        settings=["rdb-key-save-delay 30000"], options=["-patience", "2s"], patient=True
+    )  # microseconds: 100 keys take 3 s
     new = redis_set.members[2]
     redis_set.start(*(process for process in redis_set.everyone if process is not new))
     with redis_set.leader().client() as client:
@@ -142,7 +144,7 @@ def test_users_may_do_what_they_need(kept_set: RedisSet) -> None:
         assert exporter.info()["role"] == "master"
         with pytest.raises(NoPermissionError):
             exporter.execute_command("CONFIG", "GET", "*")
-    with pytest.raises(redis.AuthenticationError), redis.Redis(master.address, master.port) as nobody:
+    with pytest.raises(redis.AuthenticationError), redis.Redis(master.address, master.port, retry=None) as nobody:
         nobody.ping()
 
 
