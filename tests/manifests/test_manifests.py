@@ -134,7 +134,7 @@ def test_settings_of_the_server_are_taken_as_they_are(stacks: dict[str, Stack]) 
 
 
 def test_synchronous_replication_is_what_one_gets(stacks: dict[str, Stack]) -> None:
-    assert [bootstrap(stacks, name)["dcs"]["synchronous_mode"] for name in ("defaults", "everything")] == [True, False]
+    assert [bootstrap(stacks, name)["dcs"]["synchronous_mode"] for name in ("defaults", "everything")] == ["quorum", False]
     # Patroni refuses, without a word, times that do not fit into each other.
     times = bootstrap(stacks, "defaults")["dcs"]
     assert times["loop_wait"] + 2 * times["retry_timeout"] <= times["ttl"]
