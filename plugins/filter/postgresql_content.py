@@ -38,6 +38,10 @@ options:
     type: list
     elements: dict
     default: []
+  sslmode:
+    description: What clients are told of encryption, in libpq's word, such as V(require). Empty for nothing.
+    type: str
+    default: ''
 """
 
 EXAMPLES = r"""
@@ -67,10 +71,11 @@ def postgresql_content(
     database: str,
     extensions: Sequence[str] = (),
     databases: Sequence[Mapping[str, Any]] = (),
+    sslmode: str = "",
 ) -> dict[str, Any]:
     """See DOCUMENTATION."""
     try:
-        return postgresql.content(users, username, database, extensions, databases)
+        return postgresql.content(users, username, database, extensions, databases, sslmode)
     except StackgateError as error:
         raise AnsibleFilterError(str(error)) from error
 

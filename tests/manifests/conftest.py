@@ -33,6 +33,8 @@ def stacks(rendered: dict[str, dict[str, Any]]) -> dict[str, Any]:
     from rules import Stack
 
     return {
-        name: Stack(found["objects"], found["secrets"], ("app-tls", "store-tls", "console-tls"), found["gates"], found["upstreams"])
+        name: Stack(
+            found["objects"], found["secrets"], ("app-tls", "store-tls", "console-tls", "database-tls"), found["gates"], found["upstreams"]
+        )
         for name, found in rendered.items()
     }

@@ -89,6 +89,8 @@ def render(name: str, files: list[Path]) -> dict[str, Any]:
         secrets[secret["name"]] = sorted(key for part in ("generate", "values", "fields") for key in secret.get(part) or {})
     for secret in value("__postgresql_secrets", "postgresql"):
         secrets[secret["name"]] = sorted(key for part in ("generate", "values", "fields") for key in secret.get(part) or {})
+    if variables["postgresql_tls"] and not variables["postgresql_tls_secret"]:
+        secrets["postgresql-tls"] = ["ca.crt", "tls.crt", "tls.key"]
     secrets["object-storage-root"] = ["access-key", "secret-key"]
     for user in value("__object_storage_users", "object_storage"):
         secrets[user["secret"]] = sorted(["secret-key", *user["values"]])

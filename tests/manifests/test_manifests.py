@@ -195,9 +195,13 @@ def test_the_proxies_check_every_member_at_its_own_address(stacks: dict[str, Sta
 
 def test_each_database_has_its_uri(rendered: dict[str, dict[str, Any]]) -> None:
     fields = rendered["everything"]["fields"]
-    assert fields["postgresql"]["uri"] == "postgresql://${username}:${password}@${host}:${port}/${database}"
-    assert fields["postgresql"]["second-uri"] == "postgresql://${second-username}:${second-password}@${host}:${port}/second"
-    assert fields["postgresql"]["leader-uri"] == "postgresql://${username}:${password}@postgresql-leader:${port}/${database}"
+    query = "?sslmode=${sslmode}"
+    assert fields["postgresql"]["uri"] == "postgresql://${username}:${password}@${host}:${port}/${database}" + query
+    assert fields["postgresql"]["second-uri"] == "postgresql://${second-username}:${second-password}@${host}:${port}/second" + query
+    assert fields["postgresql"]["leader-uri"] == "postgresql://${username}:${password}@postgresql-leader:${port}/${database}" + query
+    for name in ("defaults", "single"):
+        plain = rendered[name]["fields"]["postgresql"]["uri"]
+        assert plain == "postgresql://${username}:${password}@${host}:${port}/${database}"
     assert fields["redis"]["cache-uri"] == "redis://${username}:${password}@${host}:${port}/1"
 
 

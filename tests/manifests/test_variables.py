@@ -113,5 +113,6 @@ def test_what_a_role_checks_is_checked_in_preflight_and_by_itself(role: str) -> 
     assert checks == ("check.yml" in (tasks / "main.yml").read_text(encoding="utf-8"))
     assert checks == (f"name: stackgate.k3s.{role}\n        tasks_from: check" in preflight)
     if checks:
-        # Without a connection and without changes.
-        assert "stackgate.k3s." not in (tasks / "check.yml").read_text(encoding="utf-8")
+        # Without changes: the cluster is asked by modules that only read.
+        used = re.findall(r"stackgate\.k3s\.(\w+):", (tasks / "check.yml").read_text(encoding="utf-8"))
+        assert [module for module in used if not module.endswith("_info")] == []

@@ -31,8 +31,11 @@ def content(
     database: str,
     extensions: Sequence[str] = (),
     databases: Sequence[Mapping[str, Any]] = (),
+    sslmode: str = "",
 ) -> dict[str, Any]:
     """What is in the cluster, from the role's variables of these names.
+
+    sslmode: what clients are told of encryption, in libpq's word; empty: nothing.
 
     Gives `generate`, `values` and `fields` of the Secret postgresql, `roles` and `databases` as the module patroni_cluster takes
     them, and how many `pools` a pooler has.
@@ -47,6 +50,9 @@ def content(
             "postgresql_database, postgresql_username, postgresql_databases, postgresql_users; nothing was changed",
         )
     values = {"host": POOLED, "port": str(PORT), "database": database}
+    if sslmode:
+        values["sslmode"] = sslmode
+    query = "?sslmode=${sslmode}" if sslmode else ""
     generate: dict[str, Any] = {}
     fields: dict[str, str] = {}
     roles = []
@@ -59,7 +65,7 @@ def content(
         values[f"{prefix}username"] = name
         for kind, host in (("uri", "${host}"), ("leader-uri", LEADER)):
             path = where if prefix else "${database}"
-            fields[f"{prefix}{kind}"] = f"postgresql://${{{prefix}username}}:${{{prefix}password}}@{host}:${{port}}/{path}"
+            fields[f"{prefix}{kind}"] = f"postgresql://${{{prefix}username}}:${{{prefix}password}}@{host}:${{port}}/{path}{query}"
         roles.append(
             {
                 "name": name,

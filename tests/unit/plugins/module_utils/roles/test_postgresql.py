@@ -27,6 +27,14 @@ def test_the_application_owns_its_database():
     assert found["fields"]["leader-uri"] == "postgresql://${username}:${password}@postgresql-leader:${port}/${database}"
 
 
+def test_clients_are_told_to_encrypt():
+    found = made([{"name": "reports"}], sslmode="require")
+    assert found["values"]["sslmode"] == "require"
+    uris = [key for key in found["fields"] if key.endswith("uri")]
+    assert len(uris) == 4 and all(found["fields"][key].endswith("?sslmode=${sslmode}") for key in uris)
+    assert "sslmode" not in made()["values"] and "?" not in made()["fields"]["uri"]
+
+
 def test_a_further_database_has_its_own_user_and_keys():
     found = made(databases=[{"name": "second", "username": "guest", "extensions": None}])
     assert found["databases"][1] == {"name": "second", "owner": "guest", "extensions": [], "connect": []}
