@@ -11,6 +11,8 @@ from typing import Any
 from celery import Celery, Task, bootsteps
 from django.db.utils import InterfaceError, OperationalError
 
+from forum.database.base import interruptions
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "forum.settings")
 
 ALIVE = Path("/tmp/worker.alive")  # noqa: S108 - the pod's own /tmp, see __main__.alive
@@ -42,7 +44,10 @@ class SignOfLife(bootsteps.StartStopStep):
 
 
 class PatientTask(Task):
-    """A task that is done again while the database is away, whatever else it asks to be done again for."""
+    """A task that is done again while the database is away, whatever else it asks to be done again for.
+
+    Misago's tasks catch what goes wrong with a single recipient, the loss of the database included. It is seen on the connections then.
+    """
 
     abstract = True
     # For what a task itself asks to be done again: Misago's wait for a post whose commit waits for a replica, up to two minutes.
@@ -50,10 +55,14 @@ class PatientTask(Task):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the worker calls. Not the base's: that hides from the task that it was called by a worker."""
+        before = interruptions()
         try:
-            return self.run(*args, **kwargs)
+            result = self.run(*args, **kwargs)
+            if interruptions() > before:
+                raise OperationalError("the database went away while the task ran")
         except (InterfaceError, OperationalError) as error:
             raise self.retry(exc=error, countdown=RETRY_AFTER, max_retries=RETRIES) from error
+        return result
 
 
 app = Celery("forum", task_cls=PatientTask)

@@ -8,6 +8,7 @@ no help here: while it cannot log in to a server, it refuses its clients' statem
 
 from __future__ import annotations
 
+from django.db import connections
 from django.db.backends.postgresql import base
 from django.db.utils import InterfaceError, OperationalError
 
@@ -15,7 +16,12 @@ from forum.patience import PATIENCE, persist
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's, with patience where it would try a connection before its first use, and where it makes one."""
+    """Django's, with patience where it would try a connection before its first use, and where it makes one.
+
+    lost: how many connections ended under a statement.
+    """
+
+    lost = 0
 
     def ensure_connection(self) -> None:
         """See Django's."""
@@ -29,6 +35,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._wait()
             self.health_check_done = True
 
+    def close(self) -> None:
+        """See Django's."""
+        self.lost += self.is_lost()
+        super().close()
+
+    def is_lost(self) -> bool:
+        """Whether the connection ended under a statement."""
+        return self.connection is not None and self.errors_occurred and not self.is_usable()
+
     def _wait(self) -> None:
         """Return when the database answers; OperationalError when it does not within PATIENCE."""
         persist(self._answer, (InterfaceError, OperationalError), PATIENCE)
@@ -41,3 +56,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().ensure_connection()
         if not self.is_usable():
             raise OperationalError("the database takes a connection, and no statement")
+
+
+def interruptions() -> int:
+    """How often a database went away from this thread, so far, while it was asked for something."""
+    return sum(one.lost + one.is_lost() for one in connections.all(initialized_only=True))

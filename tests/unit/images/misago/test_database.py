@@ -33,6 +33,7 @@ class DatabaseWrapper:
         self.connection: str | None = None
         self.in_atomic_block = False
         self.health_check_enabled, self.health_check_done = True, False
+        self.errors_occurred = False
 
     def ensure_connection(self) -> None:
         if self.connection is not None:
@@ -51,8 +52,17 @@ class DatabaseWrapper:
         self.connection = None
 
 
+class Connections(list[Any]):
+    """Django's: those of this thread."""
+
+    def all(self, initialized_only: bool) -> list[Any]:
+        assert initialized_only, "no connection is to be made for a look at them"
+        return self
+
+
 @pytest.fixture
 def backend(stand_in: Callable[..., None], imported: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+    stand_in("django.db", connections=Connections())
     stand_in("django.db.backends.postgresql.base", DatabaseWrapper=DatabaseWrapper)
     stand_in("django.db.utils", InterfaceError=InterfaceError, OperationalError=OperationalError)
     monkeypatch.setattr("forum.patience.PAUSE", 0.0)
@@ -101,3 +111,25 @@ def test_patience_has_an_end(backend: Any, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("forum.patience.PAUSE", 0.01)
     with pytest.raises(OperationalError, match="takes a connection, and no statement"):
         backend.DatabaseWrapper(Server(deaf=10**9)).ensure_connection()
+
+
+def test_a_database_that_goes_away_is_counted_once(backend: Any) -> None:
+    wrapper = backend.DatabaseWrapper(Server())
+    backend.connections.append(wrapper)
+    wrapper.ensure_connection()
+    assert backend.interruptions() == 0
+    wrapper.connection, wrapper.errors_occurred = "deaf", True
+    assert backend.interruptions() == 1
+    wrapper.close()  # what Django does with a transaction that it cannot end
+    wrapper.errors_occurred = False
+    wrapper.ensure_connection()
+    assert backend.interruptions() == 1
+
+
+def test_a_statement_that_is_wrong_is_no_loss(backend: Any) -> None:
+    wrapper = backend.DatabaseWrapper(Server())
+    backend.connections.append(wrapper)
+    wrapper.ensure_connection()
+    wrapper.errors_occurred = True
+    wrapper.close()
+    assert backend.interruptions() == 0
