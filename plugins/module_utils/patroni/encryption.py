@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import ssl
 import struct
@@ -19,6 +20,8 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.tunnel import reason
 QUESTION = struct.pack("!II", 8, 80877103)
 # Seconds for the whole conversation.
 TIMEOUT = 5.0
+# Seconds that the other side may take to end it.
+PARTING = 0.5
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -57,7 +60,11 @@ def _trouble(end: End, context: ssl.SSLContext, name: str, expected: bytes) -> s
                 said = str(getattr(raw, "error", "")).strip()
                 return "speaks no TLS" if answer == b"N" else f"does not answer: {reason(EOFError('the connection ended'), said)}"
             with context.wrap_socket(raw, server_hostname=name) as secured:
-                if secured.getpeercert(binary_form=True) != expected:
+                shown = secured.getpeercert(binary_form=True)
+                secured.settimeout(PARTING)
+                with contextlib.suppress(OSError):  # an end without a word is an error in the pooler's log
+                    secured.unwrap()
+                if shown != expected:
                     return "still has another certificate than the one in the Secret"
     except ssl.SSLCertVerificationError as error:
         return f"has a certificate that clients do not trust: {error.verify_message}"
