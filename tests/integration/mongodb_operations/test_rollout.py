@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import pymongo
 import pytest
+from mongodb_servers import MongodServer
 from waiting import until
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.mongodb import keyfile
@@ -66,9 +68,15 @@ def test_a_member_that_is_down_goes_first(cluster: Cluster) -> None:
 
 def test_a_step_down_waits_for_frozen_members(cluster: Cluster) -> None:
     # recorded: 05: with all others frozen the server answers 262
-    primary = cluster.servers.primary
-    for member in cluster.servers.secondaries:
-        member.command({"replSetFreeze": 120})
+    def freeze_others() -> MongodServer:
+        primary = cluster.servers.primary
+        for member in cluster.servers.members:
+            if member is not primary:
+                member.command({"replSetFreeze": 100_000})
+        return primary
+
+    # Refused to one that has just been elected.
+    primary: MongodServer = until("all but the primary are frozen", freeze_others, passing=(pymongo.errors.OperationFailure,))
     frozen = datetime.now(UTC).replace(tzinfo=None)  # as the server's dates are read
 
     def heard_since() -> list[bool]:
