@@ -42,11 +42,23 @@ def application():
     return Redis.from_url(secret("redis", "uri"), socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, decode_responses=True)
 
 
+def insist(do, seconds=60):
+    """The answer, as soon as there is one: on a busy machine a fault may come before the first write, or last beyond the last one."""
+    ends = time.monotonic() + seconds
+    while True:
+        try:
+            return do()
+        except RedisError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(PAUSE)
+
+
 def drill(seconds, how="wait"):
     """Each write adds the next number to a set. One that is not acknowledged is tried again."""
     name = f"ledger-{time.time_ns()}"
     client = application()
-    client.delete(STOP)
+    insist(lambda: client.delete(STOP))
     acknowledged, failures = [], []
     times = [time.monotonic()]
     ends = times[0] + float(seconds)
@@ -69,7 +81,7 @@ def drill(seconds, how="wait"):
         except RedisError as error:
             failures.append(f"{type(error).__name__}: {error}"[:200])
         time.sleep(PAUSE)
-    there = {int(text) for text in client.smembers(name)}
+    there = {int(text) for text in insist(lambda: client.smembers(name))}
     client.delete(name)
     lost = [number for number in acknowledged if number not in there]
     gaps = sorted((later - earlier for earlier, later in itertools.pairwise(times)), reverse=True)
