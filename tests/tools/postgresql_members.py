@@ -36,11 +36,11 @@ class Members:
         return [name for name in self.record("postgresql-sync").get("sync_standby", "").split(",") if name]
 
     def whole(self, count: int = 3) -> bool:
-        """A leader, everybody else streaming, and a commit waits for one of them."""
+        """A leader, everybody else streaming, and a commit waits for any one of them."""
         states = sorted(self.states().values())
         wanted = [("primary", "running"), *[("replica", "streaming")] * (count - 1)]
         ready = all(status["ready"] for pod in self.pods().values() for status in pod["status"].get("containerStatuses", []))
-        return states == wanted and ready and len(self.synchronous()) == 1 and self.states().get(self.leader(), ("",))[0] == "primary"
+        return states == wanted and ready and len(self.synchronous()) == count - 1 and self.states().get(self.leader(), ("",))[0] == "primary"
 
     def node(self, member: str) -> str:
         return str(self.pods()[member]["spec"]["nodeName"])

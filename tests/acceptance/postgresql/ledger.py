@@ -7,6 +7,7 @@ ledger.py keep <text>               commit one row
 ledger.py find <text>               whether it is there
 ledger.py query <key> <statement> [host]   the rows of a statement, asked by the user whose URI is in that key of the Secret
 ledger.py refused <user> [host]     what a login as somebody else without a password is answered
+ledger.py encryption <sslmode> <host> [ca]   whether the client's session is encrypted, and that of the server: the pooler's, behind one
 ledger.py reach [refused]           whether the pooler can be connected to; `refused`: until it cannot
 """
 
@@ -116,6 +117,22 @@ def refused(user, host="postgresql-leader"):
     return ""
 
 
+def encryption(sslmode, host, ca=""):
+    """What is refused comes as text. ca: the authority's certificate; a pod's only place to write is its shared memory."""
+    trusted = Path("/dev/shm/ca.crt")
+    trusted.write_text(ca)
+    more = {"sslrootcert": str(trusted)} if ca else {}
+    try:
+        connection = psycopg2.connect((SECRET / "uri").read_text(), connect_timeout=30, sslmode=sslmode, host=host, **more)
+    except psycopg2.OperationalError as error:
+        return str(error)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+        found = {"client": connection.info.ssl_in_use, "server": cursor.fetchone()[0]}
+    connection.close()
+    return found
+
+
 def reach(wanted="open"):
     host, port = ((SECRET / key).read_text() for key in ("host", "port"))
     for _attempt in range(20):
@@ -131,5 +148,5 @@ def reach(wanted="open"):
 
 
 if __name__ == "__main__":
-    commands = {function.__name__: function for function in (drill, keep, find, query, refused, reach)}
+    commands = {function.__name__: function for function in (drill, keep, find, query, refused, encryption, reach)}
     print(json.dumps(commands[sys.argv[1]](*sys.argv[2:]), default=str))
