@@ -40,9 +40,8 @@ class Members:
         states = sorted(self.states().values())
         wanted = [("primary", "running"), *[("replica", "streaming")] * (count - 1)]
         ready = all(status["ready"] for pod in self.pods().values() for status in pod["status"].get("containerStatuses", []))
-        return (
-            states == wanted and ready and len(self.synchronous()) == count - 1 and self.states().get(self.leader(), ("",))[0] == "primary"
-        )
+        leads = self.states().get(self.leader(), ("",))[0] == "primary"
+        return states == wanted and ready and leads and len(self.synchronous()) == count - 1
 
     def node(self, member: str) -> str:
         return str(self.pods()[member]["spec"]["nodeName"])
