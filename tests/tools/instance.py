@@ -194,9 +194,11 @@ def delivered(store: str) -> Iterator[Instance]:
     if not there:
         made = run_playbook([f"molecule/{store}/converge.yml", *arguments])
         assert made.status == 0, made.failed
-    yield found
-    if not there:
-        run_playbook([f"molecule/{store}/cleanup.yml", *arguments, "-e", f"confirm={name}"])
+    try:
+        yield found
+    finally:
+        if not there:
+            run_playbook([f"molecule/{store}/cleanup.yml", *arguments, "-e", f"confirm={name}"])
 
 
 def fingerprint(item: Mapping[str, Any]) -> str:

@@ -77,8 +77,10 @@ class Drill:
         """What would be broken if it were done now."""
         leader = self.store.leader()
         node = self.place.node(leader)
-        moved = kind in faults.NODE_COMMANDS and node in self.settings.protected
-        first = f"first another member takes over from {leader}, since {node} is protected; then the same with its node: " if moved else ""
+        first = ""
+        if kind in faults.NODE_COMMANDS and node in self.settings.protected:
+            first = f"first another member takes over from {leader}, since {node} is protected; then "
+            leader, node = "that one", "its node"
         return first + faults.fault(kind, self.store, self.place, leader, node, self.settings.commands).words
 
     def run(self, kind: str, number: int) -> dict[str, Any]:

@@ -68,6 +68,6 @@ def part(instance: Instance, store: str) -> None:
 
 def leaders_node(instance: Instance, store: str) -> str:
     told = drill(instance, store, "node", "--check")
-    found = re.search(r"power (\S+) off", told.output)
+    found = re.search(r"since (\S+) is protected|power (\S+) off", told.output)
     assert found, told.output
-    return found[1]
+    return found[1] or found[2]

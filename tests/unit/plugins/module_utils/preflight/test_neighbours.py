@@ -16,8 +16,8 @@ PREFERRED = {
 REQUIRED = {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "kubernetes.io/hostname"}]}
 
 
-def stateful_set(name="redis-sentinel", spec=SPREAD):
-    return {"metadata": {"name": name, "namespace": "shop", "uid": name}, "spec": {"template": {"spec": spec}}}
+def stateful_set(name="redis-sentinel", spec=None):
+    return {"metadata": {"name": name, "namespace": "shop", "uid": name}, "spec": {"template": {"spec": SPREAD if spec is None else spec}}}
 
 
 def pods(*nodes, of="redis-sentinel", kind="StatefulSet", volume=True, ready=True):
