@@ -22,7 +22,7 @@ const (
 type View struct {
 	Master  string // the member's name; empty: it knows none, or one who is no member
 	Epoch   int64  // the configuration's epoch: of two views the higher one is newer
-	Down    bool   // a quorum holds the master for down
+	Down    bool   // a quorum holds the master for down, or this sentinel soon will, even if the master comes back now
 	Failing bool   // this sentinel leads a failover
 }
 
@@ -95,8 +95,9 @@ func bySentinels(s Situation, views []View) Decision {
 	if !s.Seen[s.Me].worth() {
 		return masterWithoutData(s)
 	}
+	// A master that serves again while a failover is under way takes writes, and replicas confirm them, that the heir has not.
 	if heir := promotable(s); heir != "" && ((down && s.Waited < s.moment()) || (failing && s.Waited < s.Patience)) {
-		return Decision{Do: wait, Why: fmt.Sprintf("the sentinels hold this master for down and may choose %s: a moment for that", heir)}
+		return Decision{Do: wait, Why: fmt.Sprintf("the sentinels hold this master for down, or soon will, and may choose %s: a moment for that", heir)}
 	}
 	return Decision{Do: master, Why: fmt.Sprintf("the sentinels say that this member is master (epoch %d), and its data are there", newest.Epoch)}
 }

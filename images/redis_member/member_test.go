@@ -243,6 +243,12 @@ func TestAnswersOfServers(t *testing.T) {
 	if expected := (View{b, 5, true, true}); view != expected {
 		t.Errorf("%+v expected, seen %+v", expected, view)
 	}
+	for age, down := range map[string]bool{"1000": false, "1300": true} {
+		view := o.viewOf(map[string]string{"ip": "10.0.0.2", "flags": "master", "last-ok-ping-reply": age, "down-after-milliseconds": "2500"})
+		if view.Down != down {
+			t.Errorf("%s ms without an answer: down is %v", age, view.Down)
+		}
+	}
 	if view := o.viewOf(map[string]string{"ip": "10.9.9.9", "flags": "s_down,master"}); view != (View{}) {
 		t.Errorf("a stranger is nobody, seen %+v", view)
 	}

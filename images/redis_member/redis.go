@@ -149,5 +149,7 @@ func (o *options) viewOf(fields map[string]string) View {
 		}
 		return false
 	}
-	return View{o.nameOf(fields["ip"]), number(fields["config-epoch"]), has("o_down"), has("failover_in_progress")}
+	// Half of the time is left for a server to start and for this sentinel to connect again, once a second.
+	silent := number(fields["last-ok-ping-reply"]) > number(fields["down-after-milliseconds"])/2
+	return View{o.nameOf(fields["ip"]), number(fields["config-epoch"]), has("o_down") || silent, has("failover_in_progress")}
 }
