@@ -42,13 +42,18 @@ class Cluster:
             return connection.execute(query).fetchall()  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[PostgresServer]:
-    """One server for all tests: each uses names of its own."""
+def running_server() -> Iterator[PostgresServer]:
+    """What a fixture yields that wants a server of its own."""
     if programs() is None:
         pytest.skip("no PostgreSQL server here, and no apt-get to fetch one: set STACKGATE_POSTGRES")
     with PostgresServer() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgresServer]:
+    """One server for all tests: each uses names of its own."""
+    yield from running_server()
 
 
 @pytest.fixture

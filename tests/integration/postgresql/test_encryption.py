@@ -13,13 +13,15 @@ import psycopg
 import pytest
 import yaml
 from jinja2 import Environment
-from postgres_server import PostgresServer, programs
+from postgres_server import PostgresServer
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.patroni import encryption
 from ansible_collections.stackgate.k3s.plugins.module_utils.patroni.encryption import Wanted
 from ansible_collections.stackgate.k3s.plugins.module_utils.patroni.probe import End
 from ansible_collections.stackgate.k3s.plugins.module_utils.secrets import certificates, values
 from ansible_collections.stackgate.k3s.plugins.module_utils.secrets.certificates import Terms
+
+from .conftest import running_server
 
 NAMES = ("postgresql", "localhost", "127.0.0.1")
 PLAIN = ["local all all trust", "host all all all scram-sha-256"]
@@ -47,10 +49,7 @@ def authority() -> Authority:
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
     """A server of its own: the others' neither encrypts nor refuses."""
-    if programs() is None:
-        pytest.skip("no PostgreSQL server here, and no apt-get to fetch one: set STACKGATE_POSTGRES")
-    with PostgresServer() as made:
-        yield made
+    yield from running_server()
 
 
 @pytest.fixture
