@@ -151,7 +151,8 @@ options:
     description:
       - V(all) and V(grow) do everything that is described above. When every listed member is there, replication slots of members that are
         not listed and have gone are let go of, too, since they keep WAL for nobody. V(grow) belongs after the pods are scaled, and first
-        waits until members that are not listed have gone.
+        waits until members that are not listed have gone; and up to 30 seconds until the server takes their slots for free, and all
+        listed members stream.
       - V(shrink) only has the leader hand over when it is a member that is not listed, and does nothing when it is not, or no cluster is
         there yet. It belongs before the pods are scaled down.
       - V(forget) deletes what Patroni keeps of the cluster in the Kubernetes API, its ConfigMaps, and asks no member. Without that, new

@@ -83,6 +83,7 @@ class Execution:
     ) -> None:
         self._members, self._request, self._say, self._sleep = members, request, say, sleep
         self._begun = self._said = time.monotonic()
+        self._holding_since: float | None = None
         self.outcome = Outcome(Observation(members.scope, ()))
 
     def predict(self) -> Outcome:
@@ -96,8 +97,8 @@ class Execution:
         leader = self._members[found.leader.name] if found.leader else None
         review = self._review(leader) if leader else catalogue.review(self._request.desired, Catalogue())
         leaving = [slots.slot_of(name) for name in sorted(self._leaving(found))] if self._request.phase == GROW else []
-        left = self._leftovers(leader, found) if leader else []
-        self._plan(configuration, review, sorted({*left, *leaving}))
+        left = self._leftovers(leader, found) if leader else {}
+        self._plan(configuration, review, sorted({*self._unused(left, found), *leaving}))
         return self.outcome
 
     def run(self) -> Outcome:
@@ -113,7 +114,11 @@ class Execution:
             try:
                 configuration = observe.configuration(self._members, found)
                 leader = self._members[found.holder]
-                review, left = self._review(leader), self._leftovers(leader, found)
+                review, leftovers = self._review(leader), self._leftovers(leader, found)
+                left = self._unused(leftovers, found)
+                if self._request.phase == GROW and len(left) < len(leftovers) and self._hold():
+                    self._pause(f"slots of members that have gone are free, and all members stream; {health.states(found)}")
+                    continue
                 if not planned:
                     self._plan(configuration, review, left)
                     planned = True
@@ -188,12 +193,21 @@ class Execution:
             return Review()
         return catalogue.review(self._request.desired, catalogue.read(leader, self._request.desired))
 
-    def _leftovers(self, leader: Member, found: Observation) -> list[str]:
-        """Replication slots of members that have gone: they keep WAL for nobody. None while one of the others is away: it needs its own."""
-        if not all(member.streams or member is found.leader for member in found.members):
-            return []
+    def _leftovers(self, leader: Member, found: Observation) -> dict[str, bool]:
+        """Replication slots of members that have gone, and whether the server still takes them for used."""
         there = {entry.name for entry in found.listed or ()}
         return slots.leftovers(leader, {*self._members.names, *there})
+
+    def _unused(self, leftovers: Mapping[str, bool], found: Observation) -> list[str]:
+        """Those that keep WAL for nobody. None while one of the members that stay is away: it needs its own."""
+        if not all(member.streams or member is found.leader for member in found.members):
+            return []
+        return [slot for slot, active in leftovers.items() if not active]
+
+    def _hold(self) -> bool:
+        """Whether to wait for slots to become free: for a moment after a member has gone, not for one that stays away."""
+        self._holding_since = self._holding_since or time.monotonic()
+        return time.monotonic() - self._holding_since < slots.PATIENCE and self._left() > 0
 
     def _let_go(self, leader: Member, left: list[str]) -> None:
         if not left:

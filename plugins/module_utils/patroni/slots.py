@@ -15,9 +15,10 @@ from collections.abc import Collection
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.patroni.client import Member, Members
 
-INACTIVE = "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'physical' AND NOT active AND NOT temporary ORDER BY 1"
+SLOTS = "SELECT slot_name, active FROM pg_replication_slots WHERE slot_type = 'physical' AND NOT temporary ORDER BY 1"
 TTL = "member_slots_ttl"
-# Seconds in which Patroni lets go: the change of its configuration wakes it, and two rounds do it.
+# Seconds in which Patroni lets go: the change of its configuration wakes it, and two rounds do it. And in which the server finds out
+# that a member which fetched through its slot has gone (wal_sender_timeout).
 PATIENCE = 30.0
 POLL = 0.25
 
@@ -28,13 +29,14 @@ def slot_of(member: str) -> str:
     return re.sub(r"[^a-z0-9_]", lambda found: f"u{ord(found.group()):04d}", text)[:64]
 
 
-def leftovers(leader: Member, names: Collection[str]) -> list[str]:
-    """Slots that nobody uses, and that are named like these members', but are none of theirs."""
+def leftovers(leader: Member, names: Collection[str]) -> dict[str, bool]:
+    """Slots that are named like these members', but are none of theirs; for each, whether somebody still fetches through it."""
     wanted = {slot_of(name) for name in names}
     stems = {re.escape(slot.rstrip("0123456789")) for slot in wanted if slot[-1:].isdigit()}
     with leader.connect() as session:
-        found = [str(row[0]) for row in session.rows(INACTIVE)] if stems else []
-    return [slot for slot in found if slot not in wanted and re.fullmatch(f"({'|'.join(sorted(stems))})[0-9]+", slot)]
+        found = {str(row[0]): bool(row[1]) for row in session.rows(SLOTS)} if stems else {}
+    named_alike = re.compile(f"({'|'.join(sorted(stems))})[0-9]+")
+    return {slot: active for slot, active in found.items() if slot not in wanted and named_alike.fullmatch(slot)}
 
 
 def let_go(members: Members, leader: Member, slots: Collection[str], timeout: float) -> None:
@@ -49,7 +51,7 @@ def let_go(members: Members, leader: Member, slots: Collection[str], timeout: fl
     try:
         while True:
             with leader.connect() as session:
-                left = [str(row[0]) for row in session.rows(INACTIVE) if row[0] in slots]
+                left = [str(row[0]) for row in session.rows(SLOTS) if row[0] in slots]
             if not left:
                 return
             waited = time.monotonic() - begun

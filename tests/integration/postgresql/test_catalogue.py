@@ -179,8 +179,8 @@ def test_slots_of_members_that_have_gone(cluster: Any) -> None:
         for name in ("postgresql_1", "postgresql_3", "archive", "postgresql_4_backup"):
             connection.execute("SELECT pg_create_physical_replication_slot(%s)", (name,))
     try:
-        assert slots.leftovers(cluster.member(), ["postgresql-0", "postgresql-1"]) == ["postgresql_3"]
-        assert slots.leftovers(cluster.member(), ["db.example"]) == []
+        assert slots.leftovers(cluster.member(), ["postgresql-0", "postgresql-1"]) == {"postgresql_3": False}
+        assert slots.leftovers(cluster.member(), ["db.example"]) == {}
     finally:
         with cluster.server.connect() as connection:
             connection.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")

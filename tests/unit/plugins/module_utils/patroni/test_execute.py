@@ -24,6 +24,7 @@ STAYING = (LEADER, ASYNCHRONOUS)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(switchover, "INTERVAL", 0.001)
     monkeypatch.setattr(execute, "POLL", 0.001)
+    monkeypatch.setattr(execute.slots, "PATIENCE", 0.05)
 
 
 @pytest.fixture
@@ -178,12 +179,12 @@ def leave(world: World, *names: str) -> None:
 
 def test_slots_of_members_that_have_gone_are_let_go_of(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(world, SYNCHRONOUS)
-    world.tables["pg_replication_slots"] = [("postgresql_2",), ("archive",), ("postgresql_backup",)]
+    world.tables["pg_replication_slots"] = [("postgresql_2", False), ("archive", False), ("postgresql_backup", False)]
     world.config["member_slots_ttl"] = "5min"
     let_go = execute.slots.let_go
 
     def watched(*given: Any) -> None:
-        world.later[0] = lambda: world.tables.update(pg_replication_slots=[("archive",)])  # with the next question
+        world.later[0] = lambda: world.tables.update(pg_replication_slots=[("archive", False)])  # with the next question
         let_go(*given)
 
     monkeypatch.setattr(execute.slots, "let_go", watched)
@@ -195,9 +196,10 @@ def test_slots_of_members_that_have_gone_are_let_go_of(world: World, monkeypatch
 
 def test_not_while_another_member_is_away(world: World) -> None:
     leave(world, SYNCHRONOUS)
-    world.tables["pg_replication_slots"] = [("postgresql_2",)]
+    world.tables["pg_replication_slots"] = [("postgresql_2", False)]
     world.silent[ASYNCHRONOUS] = "refused"
-    assert execution(world, STAYING).run().performed == []
+    for phase in ("all", "grow"):
+        assert execution(world, STAYING, phase=phase).run().performed == []
 
 
 def test_growing_waits_for_those_that_go(world: World) -> None:
@@ -205,6 +207,25 @@ def test_growing_waits_for_those_that_go(world: World) -> None:
         execution(world, STAYING, phase="grow", timeout=0.05).run()
     world.later[world._looks + 10] = lambda: leave(world, SYNCHRONOUS)
     assert execution(world, STAYING, phase="grow").run().performed == []
+
+
+@pytest.mark.parametrize("other", ["silent", "active"])
+def test_growing_waits_until_slots_can_be_let_go_of(world: World, monkeypatch: pytest.MonkeyPatch, other: str) -> None:
+    """What was predicted is done, though another member is away for a moment, or the server takes the one that has gone for connected."""
+    leave(world, SYNCHRONOUS)
+    world.tables["pg_replication_slots"] = [("postgresql_2", other == "active")]
+    if other == "silent":
+        world.silent[ASYNCHRONOUS] = "refused"
+
+    def better() -> None:
+        world.silent.clear()
+        world.tables["pg_replication_slots"] = [("postgresql_2", False)]
+
+    world.later[20] = better
+    monkeypatch.setattr(execute.slots, "PATIENCE", 5.0)
+    monkeypatch.setattr(execute.slots, "let_go", lambda *_given: None)
+    outcome = execution(world, STAYING, phase="grow").run()
+    assert performed(outcome) == ["let go of the replication slot postgresql_2 of a member that has gone"]
 
 
 def test_growing_predicts_the_slots_of_those_that_go(world: World) -> None:
