@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import until
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.context import Catalogue
 
@@ -26,19 +27,6 @@ from kubernetes.stream import stream  # noqa: E402
 NAMESPACE = "images-test"
 KUBECONFIG = os.environ.get("STACKGATE_ADMIN_KUBECONFIG", str(Path("~/.cache/stackgate/admin.kubeconfig").expanduser()))
 REGISTRY = os.environ.get("STACKGATE_REGISTRY", "registry.k3s:5000")
-# Seconds for anything a pod is waited for; pulling a first image included.
-PATIENCE = 120.0
-
-
-def until(question: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """The first true answer; fails with the last one after `patience` seconds."""
-    began = time.monotonic()
-    while True:
-        answer = question()
-        if answer:
-            return answer
-        assert time.monotonic() - began < patience, f"expected within {patience:.0f} s: {what}; last answer: {answer!r}"
-        time.sleep(0.3)
 
 
 class Namespace:
@@ -52,7 +40,7 @@ class Namespace:
         self.remove()
         labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
         self.api.create_namespace({"metadata": {"name": NAMESPACE, "labels": labels}})
-        until(self._has_account, "the namespace has its service account")
+        until("the namespace has its service account", self._has_account)
 
     def _has_account(self) -> bool:
         return any(account.metadata.name == "default" for account in self.api.list_namespaced_service_account(NAMESPACE).items)
@@ -64,7 +52,7 @@ class Namespace:
         except ApiException as error:
             if error.status != 404:
                 raise
-        until(lambda: all(item.metadata.name != NAMESPACE for item in self.api.list_namespace().items), "the namespace is gone")
+        until("the namespace is gone", lambda: all(item.metadata.name != NAMESPACE for item in self.api.list_namespace().items))
 
     def secret(self, name: str, values: dict[str, str]) -> None:
         """Make a Secret, or change it."""
@@ -122,7 +110,7 @@ class Namespace:
                 assert not ended, f"{name} ended with {ended.exit_code}:\n{self.log(name)}"
             return any(condition.type == "Ready" and condition.status == "True" for condition in status.conditions or [])
 
-        until(is_ready, f"pod {name} is ready")
+        until(f"pod {name} is ready", is_ready)
 
     def ended(self, name: str) -> int:
         """Wait until a pod's container has ended for the first time; its exit status."""
@@ -132,7 +120,8 @@ class Namespace:
             states = [state for container in containers for state in (container.state, container.last_state)]
             return [state.terminated.exit_code for state in states if state.terminated]
 
-        return until(status, f"pod {name} has ended")[0]
+        seen: list[int] = until(f"pod {name} has ended", status)
+        return seen[0]
 
     def log(self, name: str) -> str:
         """A pod's log."""
@@ -142,7 +131,7 @@ class Namespace:
         """Delete a pod and wait until it is gone; the seconds that took."""
         began = time.monotonic()
         self.api.delete_namespaced_pod(name, NAMESPACE, grace_period_seconds=grace)
-        until(lambda: all(pod.metadata.name != name for pod in self.api.list_namespaced_pod(NAMESPACE).items), f"pod {name} is gone")
+        until(f"pod {name} is gone", lambda: all(pod.metadata.name != name for pod in self.api.list_namespaced_pod(NAMESPACE).items))
         return time.monotonic() - began
 
     def sh(self, name: str, script: str) -> tuple[int, str]:

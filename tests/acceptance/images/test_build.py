@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import until
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.context import Catalogue, Image
@@ -183,15 +184,6 @@ def leftovers(marker: str) -> list[str]:
     return found + [line for line in mounts if str(CACHE / "buildah") in line]
 
 
-def until(question: Callable[[], Any], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if question():
-            return True
-        time.sleep(0.1)
-    return False
-
-
 @pytest.fixture
 def terminal() -> Iterator[Callable[[list[str]], tuple[int, int]]]:
     """Starts a program on a terminal of its own: (process, terminal)."""
@@ -232,12 +224,12 @@ def test_an_interrupted_build_leaves_nothing_and_the_next_run_converges(images: 
                 pytest.fail("the build ended by itself:\n" + "".join(said))
         return any(line.startswith(f"sleep {marker}") for line in leftovers(marker))
 
-    assert until(started, 60), "".join(said)
+    until("the build has begun", started, 60, details=lambda: "".join(said))
     if how == "Ctrl-C":
         os.write(descriptor, b"\x03")
     else:
         os.kill(process, 9)
-    assert until(lambda: not leftovers(marker), 5), leftovers(marker)
+    until("nothing of the build is left", lambda: leftovers(marker), 5, holds=lambda left: not left)
     os.waitpid(process, 0)
     assert digest(images, "slow") is None
     text = (images / "slow/Containerfile").read_text()

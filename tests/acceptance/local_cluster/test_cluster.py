@@ -11,10 +11,10 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 
 import pytest
 from embedded import Embedded, changed, differences, kernel
+from waiting import until
 
 PODS = """
 apiVersion: v1
@@ -95,14 +95,6 @@ spec:
     - from: [{podSelector: {matchLabels: {app: friend}}}, {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}}]
       ports: [{port: http}]
 """
-
-
-def until(what: str, holds: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait until something holds; fail the test when it does not in time."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.3)
 
 
 def fetch(url: str, host: str = "") -> str:
