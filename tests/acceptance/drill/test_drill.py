@@ -8,13 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from drilled import Drilled, result
 from instance import CACHE, PROJECT
+from waiting import until
 
 pytestmark = [pytest.mark.deploys, pytest.mark.disrupts]
 
@@ -82,20 +82,13 @@ def test_a_drill_that_is_interrupted_repairs_its_node(drilled: Drilled, tmp_path
         start_new_session=True,
     )
     try:
-        _until(log.exists, 240)
+        until("the drill switches a node off", log.exists, 240)
         os.killpg(running.pid, signal.SIGINT)
         running.wait(60)
-        _until(lambda: len(log.read_text().splitlines()) == 2, 30)
+        until("the node is switched on again", lambda: len(log.read_text().splitlines()) == 2, 30)
     finally:
         if running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)
     off, on = log.read_text().splitlines()
     assert (off.split()[0], on.split()[0]) == ("off", "on")
     assert off.split()[1] == on.split()[1]
-
-
-def _until(holds: Callable[[], bool], seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, f"not within {seconds:.0f} s"
-        time.sleep(0.2)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from waiting import until
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.manifest import applyset, engine
@@ -136,10 +137,8 @@ def test_the_labels_of_a_service_on_its_endpoints_prune_nothing(apply, cluster, 
         "spec": {"ports": [{"port": 80}], "selector": {"a": "b"}},
     }
     apply("slices", service, slices)
-    deadline = time.monotonic() + 10
-    while not cluster.list("discovery.k8s.io/v1", "EndpointSlice", namespace, labels="kubernetes.io/service-name=copied"):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    label = "kubernetes.io/service-name=copied"
+    until("the Service has a slice", lambda: cluster.list("discovery.k8s.io/v1", "EndpointSlice", namespace, labels=label), 10)
     assert only(apply("slices", service, slices)) == {}
 
 
@@ -294,13 +293,11 @@ SETUP = {
 
 def await_failure(cluster, namespace):
     """The Job when it has failed for good."""
-    deadline = time.monotonic() + 60
-    while True:
-        found = cluster.get("batch/v1", "Job", "setup", namespace)
-        if any(item["type"] == "Failed" and item["status"] == "True" for item in found.get("status", {}).get("conditions", [])):
-            return found
-        assert time.monotonic() < deadline, found.get("status")
-        time.sleep(0.3)
+
+    def failed(job):
+        return any(item["type"] == "Failed" and item["status"] == "True" for item in job.get("status", {}).get("conditions", []))
+
+    return until("the Job has failed", lambda: cluster.get("batch/v1", "Job", "setup", namespace), 60, holds=failed)
 
 
 def pod_owners(cluster, namespace):
@@ -333,10 +330,7 @@ def test_a_job_that_failed_for_good_is_made_anew_and_completes_once_its_cause_is
     assert found["status"]["succeeded"] == 1
     again = play(tasks, "--diff")
     assert "changed=0" in again.stdout, again.stdout + again.stderr
-    deadline = time.monotonic() + 30
-    while pod_owners(cluster, namespace) != {found["metadata"]["uid"]}:
-        assert time.monotonic() < deadline, "the failed Job's pods were left behind"
-        time.sleep(0.3)
+    until("no pod of the failed Job is left", lambda: pod_owners(cluster, namespace) == {found["metadata"]["uid"]}, 30)
     apply.remove("setup")
 
 

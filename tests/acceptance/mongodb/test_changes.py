@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from instance import CACHE, Instance, Run
-from ledger_pod import Client, until
+from ledger_pod import Client
+from waiting import until
 
 pytestmark = pytest.mark.deploys
 

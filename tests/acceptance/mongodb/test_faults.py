@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 from instance import PROJECT, Instance
-from ledger_pod import Client, until
+from ledger_pod import Client
+from waiting import until
 
 pytestmark = [pytest.mark.deploys, pytest.mark.disrupts]
 

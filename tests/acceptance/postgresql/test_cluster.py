@@ -9,8 +9,9 @@ import subprocess
 
 import pytest
 from instance import CACHE, Instance
-from ledger_pod import Client, until
+from ledger_pod import Client
 from postgresql_members import Members
+from waiting import until
 
 
 @pytest.mark.covers("WE-F08")

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 from instance import PROJECT, Instance
-from ledger_pod import Client, until
+from ledger_pod import Client
 from postgresql_members import Members
+from waiting import until
 
 pytestmark = [pytest.mark.deploys, pytest.mark.disrupts]
 

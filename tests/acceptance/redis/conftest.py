@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 from instance import PROJECT, Instance, delivered
-from ledger_pod import manifest, running, server_image, until
+from ledger_pod import manifest, running, server_image
 from redis_ledger import Ledger
+from waiting import until
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.images.context import Catalogue, Image
 

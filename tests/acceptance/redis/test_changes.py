@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from instance import Instance, Run
-from ledger_pod import until
 from redis_ledger import Ledger, signal_servers
+from waiting import until
 
 pytestmark = pytest.mark.deploys
 

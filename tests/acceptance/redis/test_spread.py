@@ -10,8 +10,8 @@ import subprocess
 
 import pytest
 from instance import CACHE, Instance
-from ledger_pod import until
 from redis_ledger import Ledger
+from waiting import until
 
 pytestmark = [pytest.mark.deploys, pytest.mark.disrupts]
 

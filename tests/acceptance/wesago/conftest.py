@@ -11,10 +11,10 @@ import pytest
 import testinfra
 from forum_ledger import IMPATIENCE, People
 from instance import Instance
-from ledger_pod import until
 from members import member, new_thread
 from testinfra.host import Host
 from visitor import Visitor
+from waiting import until
 
 ADMIN_SECRET = "forum-admin"
 

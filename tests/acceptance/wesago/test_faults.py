@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from forum_ledger import TASKS_DONE, People
 from instance import PROJECT, Instance
-from ledger_pod import until
+from waiting import until
 
 pytestmark = [pytest.mark.deploys, pytest.mark.disrupts]
 
@@ -103,10 +103,8 @@ def serving(instance: Instance) -> set[str]:
 
 def wait_for_node(instance: Instance, name: str, ready: bool, timeout: float = 120.0) -> None:
     """Until the API server says that a node is ready, or that it is not."""
-    ended = time.monotonic() + timeout
-    while time.monotonic() < ended:
-        conditions = {one.type: one.status for one in instance.core.read_node(name).status.conditions}
-        if (conditions.get("Ready") == "True") is ready:
-            return
-        time.sleep(1)
-    raise AssertionError(f"node {name} is not {'ready' if ready else 'down'} after {timeout:.0f} s")
+
+    def is_ready() -> bool:
+        return any((one.type, one.status) == ("Ready", "True") for one in instance.core.read_node(name).status.conditions)
+
+    until(f"node {name} is {'ready' if ready else 'down'}", is_ready, timeout, holds=lambda seen: seen is ready, pause=1)

@@ -12,7 +12,7 @@ import re
 import pytest
 from forum_ledger import TASKS_DONE, People
 from instance import Instance, Run
-from ledger_pod import until
+from waiting import until
 
 pytestmark = [pytest.mark.disrupts]
 
