@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import datetime
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,10 +17,15 @@ from ledger_pod import Client
 from postgresql_members import Members
 from waiting import until
 
+from ansible_collections.stackgate.k3s.plugins.module_utils.secrets import certificates, values
+
 pytestmark = pytest.mark.deploys
 
 TLS = {"postgresql_tls": True}
 SERVICES = ("postgresql", "postgresql-leader", "postgresql-replicas")
+ENCRYPTED, PLAIN = {"client": True, "server": True}, {"client": False, "server": False}
+# The Secret of somebody who brings a certificate.
+OWN = "own-certificate"
 # Everything that comes from outside of the server's own pod.
 SESSIONS = """
 SELECT usename, application_name, ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
@@ -47,6 +53,42 @@ class Turned:
     run: Run
     written: dict[str, Any]
     directory: Path
+
+
+@pytest.fixture
+def own_certificate(instance: Instance) -> Iterator[str]:
+    """A Secret as somebody else makes it, of an authority of their own; the authority's certificate."""
+    now = datetime.datetime.now(datetime.UTC)
+    authority = certificates.plan_authority(values.Existing(), certificates.Terms(("somebody",), 30, 1), now).data
+    data = certificates.plan_certificate(values.Existing(), certificates.Terms(SERVICES, 20, 1), authority, now).data
+    texts = {key: value.decode() for key, value in data.items()}
+    instance.core.create_namespaced_secret(instance.namespace, {"metadata": {"name": OWN}, "type": certificates.TYPE, "stringData": texts})
+    yield texts[certificates.AUTHORITY]
+    instance.core.delete_namespaced_secret(OWN, instance.namespace)
+
+
+def test_a_certificate_of_one_s_own_is_offered_and_then_required(
+    instance: Instance, members: Members, ledger: Client, own_certificate: str, tmp_path: Path
+) -> None:
+    offered = {**TLS, "postgresql_tls_secret": OWN, "postgresql_tls_required": False}
+    try:
+        run = instance.play("--tags", "postgresql", override=offered, directory=tmp_path)
+        assert run.status == 0, run.failed
+        for host in SERVICES:
+            assert ledger("encryption", "verify-full", host, own_certificate)["client"]
+            assert not ledger("encryption", "disable", host)["client"]
+        assert "sslmode" not in instance.secret("postgresql", "uri")
+        assert changes(instance.play("--tags", "postgresql", override=offered, directory=tmp_path)) == []
+
+        run = instance.play("--tags", "postgresql", override={**offered, "postgresql_tls_required": True}, directory=tmp_path)
+        assert run.status == 0, run.failed
+        assert ledger("encryption", "verify-full", "postgresql", own_certificate) == ENCRYPTED
+        assert isinstance(ledger("encryption", "disable", "postgresql-leader"), str), "a plain session was let in"
+    finally:
+        off = instance.play("--tags", "postgresql")
+    assert off.status == 0, off.failed
+    until("the cluster is whole", members.whole, 120)
+    assert ledger("encryption", "prefer", "postgresql-leader") == PLAIN
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +146,9 @@ def test_every_session_over_the_network_is_encrypted(instance: Instance, members
 
 @pytest.mark.parametrize("host", SERVICES)
 def test_a_client_is_encrypted_or_refused(instance: Instance, ledger: Client, turned: Turned, host: str) -> None:
-    both = {"client": True, "server": True}
     ca = instance.secret("postgresql-tls", "ca.crt")
-    assert ledger("encryption", "verify-full", host, ca) == both
-    assert ledger("encryption", "prefer", host) == both
+    assert ledger("encryption", "verify-full", host, ca) == ENCRYPTED
+    assert ledger("encryption", "prefer", host) == ENCRYPTED
     refused = ledger("encryption", "disable", host)
     assert isinstance(refused, str), "a plain session was let in"
     assert "no encryption" in refused if host != "postgresql" else refused
