@@ -257,7 +257,7 @@ func TestAnswersOfServers(t *testing.T) {
 func TestWhatASentinelRemembers(t *testing.T) {
 	o := threeMembers(t, "sentinel")
 	written := Memory{Master: b, Config: 4, Current: 6, Led: 5}
-	config := o.sentinelConfig(written)
+	config := o.sentinelConfig(written, o.members, o.sentinels)
 	if found := o.memoryOf(config); found != written {
 		t.Errorf("%+v expected, seen %+v", written, found)
 	}
@@ -272,6 +272,29 @@ func TestWhatASentinelRemembers(t *testing.T) {
 	}
 	if found := o.memoryOf(strings.ReplaceAll(config, "10.0.0.2", "10.9.9.9")); found.Master != "" {
 		t.Errorf("addresses of before are worth nothing, seen %+v", found)
+	}
+}
+
+func TestWhomASentinelKnowsFromItsStart(t *testing.T) {
+	o := threeMembers(t, "sentinel")
+	config := o.sentinelConfig(Memory{Master: b}, o.members, o.sentinels)
+	forgot := strings.ReplaceAll(strings.ReplaceAll(config, "sentinel known-replica redis 10.0.0.3 6379\n", ""),
+		"sentinel known-sentinel redis 10.0.0.12 26379 "+o.idOf("sentinel-1")+"\n", "")
+	others := slices.DeleteFunc(slices.Clone(o.sentinels), func(name string) bool { return name == o.name })
+	for what, one := range map[string]struct {
+		content            string
+		members, sentinels []string
+	}{
+		"the first time":              {"", o.members, o.sentinels},
+		"again":                       {config, o.members, others},
+		"again, with some forgotten":  {forgot, []string{a, b}, slices.DeleteFunc(slices.Clone(others), func(name string) bool { return name == "sentinel-1" })},
+		"for other members":           {strings.Replace(forgot, o.madeFor(), o.madeFor()+" more", 1), o.members, o.sentinels},
+		"after all addresses changed": {strings.ReplaceAll(forgot, " 10.0.0.", " 10.9.9."), o.members, o.sentinels},
+	} {
+		members, sentinels := o.knownOf(one.content)
+		if !slices.Equal(members, one.members) || !slices.Equal(sentinels, one.sentinels) {
+			t.Errorf("%s: %v and %v expected, seen %v and %v", what, one.members, one.sentinels, members, sentinels)
+		}
 	}
 }
 

@@ -84,10 +84,35 @@ func (o *options) idOf(name string) string {
 	return fmt.Sprintf("%x", sha1.Sum([]byte(o.namespace+"/"+name)))
 }
 
-// sentinelConfig renders sentinel.conf. All other sentinels and servers are known from the start: nobody counts a majority of too few.
-func (o *options) sentinelConfig(m Memory) string {
+// madeFor is the line of sentinel.conf that tells for which members it was made. The sentinel keeps comments when it writes the file.
+func (o *options) madeFor() string {
+	return "# made by redis-member for " + strings.Join(slices.Concat(o.members, o.sentinels), " ")
+}
+
+// knownOf tells whom a sentinel is to know from its start: all servers and sentinels, so that nobody counts a majority of too few. One that has
+// run for the same members before, by its own file, knows whom it knew then: it may have been told to forget some that have gone (SENTINEL
+// RESET), of which a pod that is older than that has not heard.
+func (o *options) knownOf(content string) (members, sentinels []string) {
+	if o.memoryOf(content).Master == "" || !strings.Contains(content, o.madeFor()+"\n") {
+		return o.members, o.sentinels
+	}
+	named := map[string]string{}
+	for line := range strings.Lines(content) {
+		if words := strings.Fields(line); len(words) >= 4 && words[0] == "sentinel" && words[2] == o.masterName {
+			named[words[3]] = words[1]
+		}
+	}
+	ofKind := func(names []string, kinds ...string) []string {
+		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(kinds, named[o.addresses[name]]) })
+	}
+	return ofKind(o.members, "monitor", "known-replica"), ofKind(o.sentinels, "known-sentinel")
+}
+
+// sentinelConfig renders sentinel.conf. members, sentinels: whom it knows from the start.
+func (o *options) sentinelConfig(m Memory, members, sentinels []string) string {
 	name, milliseconds := o.masterName, func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
-	lines := append(o.commonConfig(o.sentinelPort),
+	lines := append([]string{o.madeFor()}, o.commonConfig(o.sentinelPort)...)
+	lines = append(lines,
 		"sentinel myid "+o.idOf(o.name),
 		"sentinel announce-ip "+o.addresses[o.name],
 		"sentinel announce-port "+strconv.Itoa(o.sentinelPort),
@@ -105,12 +130,12 @@ func (o *options) sentinelConfig(m Memory) string {
 		fmt.Sprintf("sentinel leader-epoch %s %d", name, m.Led),
 		fmt.Sprintf("sentinel current-epoch %d", m.Current),
 	)
-	for _, member := range o.members {
+	for _, member := range members {
 		if member != m.Master {
 			lines = append(lines, fmt.Sprintf("sentinel known-replica %s %s %d", name, o.addresses[member], o.port))
 		}
 	}
-	for _, other := range o.sentinels {
+	for _, other := range sentinels {
 		if other != o.name {
 			lines = append(lines, fmt.Sprintf("sentinel known-sentinel %s %s %d %s", name, o.addresses[other], o.sentinelPort, o.idOf(other)))
 		}
@@ -203,7 +228,9 @@ func (w *watchman) begin(memory Memory) error {
 		return err
 	}
 	path := filepath.Join(w.o.data, stateFile)
-	if err := writeFile(path, 0o600, strings.NewReader(w.o.sentinelConfig(memory))); err != nil {
+	content, _ := os.ReadFile(path)
+	members, sentinels := w.o.knownOf(string(content))
+	if err := writeFile(path, 0o600, strings.NewReader(w.o.sentinelConfig(memory, members, sentinels))); err != nil {
 		return err
 	}
 	w.told.update(func(e *Evidence) { e.Phase = starting })

@@ -80,6 +80,28 @@ def test_a_replica_that_writes_its_first_file_ends_when_it_has(make_set: Callabl
     assert "Writing initial AOF, can't exit" in (new.directory / "log").read_text()
 
 
+def test_a_sentinel_that_starts_again_has_forgotten_whom_it_was_to_forget(redis_set: RedisSet) -> None:
+    """Its pod may be older than that, and list them still."""
+    sentinel, gone, stays = redis_set.sentinels[0], *redis_set.replicas()
+
+    def known() -> set[str]:
+        replicas = sentinel.ask("SENTINEL", "REPLICAS", redis_set.master_name)
+        return {dict(zip(words[::2], words[1::2], strict=True))["ip"] for words in replicas}
+
+    def others() -> int:
+        return len(sentinel.ask("SENTINEL", "SENTINELS", redis_set.master_name))
+
+    gone.kill()
+    master = redis_set.master()
+    redis_set.until("the master knows that it is gone", lambda: master.info()["connected_slaves"] == 1)
+    sentinel.ask("SENTINEL", "RESET", redis_set.master_name)
+    redis_set.until("it knows the rest anew", lambda: (known(), others()), holds=lambda seen: seen == ({stays.address}, 2))
+    before = sentinel.server_pid
+    sentinel.kill_server()
+    redis_set.until("it runs again", lambda: sentinel.server_pid != before and sentinel.ask("PING"))
+    assert (known(), others()) == ({stays.address}, 2)
+
+
 def test_probes(redis_set: RedisSet, make_set: Callable[..., RedisSet]) -> None:
     for process in redis_set.everyone:
         passes("live", process)
