@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.redis import health
+from ansible_collections.stackgate.k3s.plugins.module_utils.redis.connection import Unreachable
 from ansible_collections.stackgate.k3s.plugins.module_utils.redis.observation import Observation, Trouble
 from ansible_collections.stackgate.k3s.plugins.module_utils.redis.switchover import Switched
 from ansible_collections.stackgate.k3s.plugins.module_utils.rollout_pods import Processes
@@ -24,6 +25,8 @@ from ansible_collections.stackgate.k3s.plugins.module_utils.rollout_pods import 
 INTERVAL = 0.5
 # Seconds between two lines that say what is waited for.
 SAY_EVERY = 10.0
+# How often a master is to hand over while somebody falls silent in the middle of it.
+HAND_OVERS = 3
 
 
 @dataclass
@@ -32,7 +35,7 @@ class Rollout:
 
     observe: ask all members. hand_over: makes the master hand over, within so many seconds.
     timeout: seconds that everything may take to come into order, each time.
-    restarted, done: the members that were restarted, and everything that was done, as sentences.
+    restarted, done: the members that were restarted, and everything that was done, as sentences. attempts: to have the master hand over.
     """
 
     observe: Callable[[], Observation]
@@ -45,6 +48,7 @@ class Rollout:
     sleep: Callable[[float], None] = time.sleep
     restarted: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
+    attempts: int = 0
 
     def run(self) -> None:
         """Restart all that are pending. Raises StackgateError when things do not come back into order within `timeout`."""
@@ -111,7 +115,14 @@ class Rollout:
 
     def _hand_over(self, name: str) -> None:
         self.say(f"{name} is the master: it hands over first")
-        switched = self.hand_over(self.timeout)
+        self.attempts += 1
+        try:
+            switched = self.hand_over(self.timeout)
+        except Unreachable as error:  # whether it came about shows when all is in order again
+            if self.attempts >= HAND_OVERS:
+                raise
+            self.say(f"{error.expected}: {error.seen}; once more when all is in order")
+            return
         self.done.append(hand_over_sentence(name))
         self.say(f"{switched.new} is the master now; writes waited for {switched.seconds:.2f} s")
 

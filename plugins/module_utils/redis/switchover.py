@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
 from ansible_collections.stackgate.k3s.plugins.module_utils.redis import observation
-from ansible_collections.stackgate.k3s.plugins.module_utils.redis.connection import Endpoint, Refused
+from ansible_collections.stackgate.k3s.plugins.module_utils.redis.connection import Endpoint, Refused, Unreachable
 from ansible_collections.stackgate.k3s.plugins.module_utils.redis.observation import Known, Sentinel
 from ansible_collections.stackgate.k3s.plugins.module_utils.redis.observe import look_at_sentinel
 from ansible_collections.stackgate.k3s.plugins.module_utils.redis.reach import Fleet, ask_all
@@ -161,12 +161,15 @@ class Switchover:
     # -- the critical phase ------------------------------------------------------------------------------------------
 
     def _attempt(self, left: float) -> Switched:
-        views = self._views()
-        watching = [self.fleet.sentinels[view.name] for view in views]
-        old = self.fleet.server(self.fleet.name_of(views[0].master))
-        self._ready(old)
-        ask_all(self.fleet.servers.values(), lambda one: one.command("PING"))  # connected before it counts
-        chosen = [self.fleet.server(self.fleet.name_of(one.address)) for one in self._moment(watching[0], left)]
+        try:
+            views = self._views()
+            watching = [self.fleet.sentinels[view.name] for view in views]
+            old = self.fleet.server(self.fleet.name_of(views[0].master))
+            self._ready(old)
+            ask_all(self.fleet.servers.values(), lambda one: one.command("PING"))  # connected before it counts
+            chosen = [self.fleet.server(self.fleet.name_of(one.address)) for one in self._moment(watching[0], left)]
+        except Unreachable as error:  # it may be starting again
+            raise _NotNow(error.expected, error.seen, error.hint) from error
         begun = time.monotonic()
         try:
             old.command("CLIENT", "PAUSE", int(PAUSE * 1000), "WRITE")

@@ -34,6 +34,30 @@ def test_writes_go_on_and_none_is_lost(here: Stage) -> None:
     assert [server.priority for server in here.observe().servers] == [100] * 3
 
 
+def test_a_sentinel_that_starts_again_at_that_moment_is_waited_for(here: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is to choose ends after it was asked for its view."""
+    sentinel, before = here.set.sentinels[0], here.set.leader()
+    ready, killed = switchover.Switchover._ready, []
+
+    def ends_meanwhile(self: switchover.Switchover, old: Any) -> None:
+        ready(self, old)
+        if not killed:
+            killed.append(sentinel.name)
+            sentinel.kill()
+
+    def starts_again(line: str) -> None:
+        here.said.append(line)
+        if not sentinel.running:
+            sentinel.start()
+
+    monkeypatch.setattr(switchover.Switchover, "_ready", ends_meanwhile)
+    with here.fleet() as fleet:
+        switched = switchover.switchover(fleet, say=starts_again)
+    assert killed and switched.old == called(before)
+    assert any(line.startswith("not yet: ") for line in here.said)
+    here.whole()
+
+
 def test_without_a_replica_to_promote_nothing_is_changed(here: Stage) -> None:
     before, master = here.observe(), here.set.leader()
     replicas = here.set.replicas()

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from ansible_collections.stackgate.k3s.plugins.module_utils.errors import StackgateError
+from ansible_collections.stackgate.k3s.plugins.module_utils.redis import rollout
+from ansible_collections.stackgate.k3s.plugins.module_utils.redis.connection import Unreachable
 from ansible_collections.stackgate.k3s.plugins.module_utils.redis.health import Bounds
 from ansible_collections.stackgate.k3s.plugins.module_utils.redis.observation import Observation
 from ansible_collections.stackgate.k3s.plugins.module_utils.redis.rollout import Rollout, plan
@@ -24,6 +26,7 @@ class Running:
         self.left = dict.fromkeys([*(f"redis-{n}" for n in range(servers)), *(f"redis-sentinel-{n}" for n in range(sentinels))], "new")
         self.dead: set[str] = set()
         self.stuck: StackgateError | None = None
+        self.silent = 0  # hand-overs during which somebody does not answer
         self.time = 0.0
 
     def observe(self) -> Observation:
@@ -34,6 +37,9 @@ class Running:
         return seen
 
     def hand_over(self, _timeout: float) -> Switched:
+        if self.silent:
+            self.silent -= 1
+            raise Unreachable("redis-sentinel-0", "connection reset", 1.0)
         old, self.master = self.master, (self.master + 1) % self.numbers[0]
         return Switched(f"redis-{old}", f"redis-{self.master}", 0.5)
 
@@ -74,6 +80,19 @@ def test_sentinels_then_replicas_then_the_master_which_hands_over() -> None:
     assert rolling.done[-2:] == ["redis-0 hands over to another server", "restart redis-0 (replica): new"]
     assert foreseen == [*rolling.done[:-1], "restart redis-0 (master): new"]
     assert rolling.result["changed"]
+
+
+def test_somebody_falls_silent_while_the_master_hands_over() -> None:
+    running = Running()
+    running.silent = rollout.HAND_OVERS - 1
+    rolling = running.rollout()
+    rolling.run()
+    assert rolling.done[-2:] == ["redis-0 hands over to another server", "restart redis-0 (replica): new"]
+    assert rolling.done.count("redis-0 hands over to another server") == 1
+    running = Running()
+    running.silent = rollout.HAND_OVERS
+    with pytest.raises(StackgateError, match=r"redis-sentinel-0 answers\nseen .*connection reset"):
+        running.rollout().run()
 
 
 def test_nothing_pending_asks_nobody() -> None:
