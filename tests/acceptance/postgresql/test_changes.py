@@ -54,6 +54,7 @@ def test_a_check_of_what_is_not_there_yet_tells_the_whole_first_run(instance: In
     assert told == ["Apply | Make the passwords once", "Apply | Create the members", "Bootstrap | Make databases and users"]
 
 
+@pytest.mark.covers("OP-L02")
 def test_members_come_and_go_by_one_variable(instance: Instance, members: Members, ledger: Client, tmp_path: Path, as_it_was: None) -> None:
     four = {"postgresql_replicas": 4}
     before = uids(members)

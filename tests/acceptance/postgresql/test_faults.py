@@ -47,7 +47,7 @@ def a_leader_that_may_go(instance: Instance, members: Members) -> str:
     return members.leader()
 
 
-@pytest.mark.covers("WE-L05", "WE-L12")
+@pytest.mark.covers("WE-L05", "WE-L12", "WE-L13")
 def test_the_leaders_pod_is_killed(
     instance: Instance, members: Members, ledger: Client, whole_again: None, record_property: pytest.FixtureRequest
 ) -> None:

@@ -14,7 +14,7 @@ from redis_ledger import Ledger
 REFUSED = "no permissions"
 
 
-@pytest.mark.covers("CH2-F11")
+@pytest.mark.covers("CH1-F26", "CH2-F11", "WE-F10")
 def test_one_master_on_which_all_sentinels_agree(ledger: Ledger) -> None:
     found = ledger.status()
     assert sorted(found["servers"]) == [f"redis-{n}" for n in range(3)]
@@ -23,6 +23,7 @@ def test_one_master_on_which_all_sentinels_agree(ledger: Ledger) -> None:
     assert ledger.master()
 
 
+@pytest.mark.covers("CH2-L06", "CH2-L07")
 def test_an_application_needs_the_uri_alone(ledger: Ledger, instance: Instance) -> None:
     uri = instance.secret("redis", "uri")
     assert uri == f"redis://app:{instance.secret('redis', 'password')}@redis:6379"

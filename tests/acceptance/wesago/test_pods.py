@@ -61,6 +61,22 @@ def test_each_component_is_of_the_kind_that_it_needs(instance: Instance) -> None
     assert "nginx" in stateless
 
 
+@pytest.mark.covers("WE-F09", "WE-F11", "WE-F12")
+@pytest.mark.parametrize("name", ["postgresql", "redis", "redis-sentinel"])
+def test_three_members_have_a_name_and_a_volume_each(instance: Instance, name: str) -> None:
+    (found,) = [item for item in instance.objects("apps/v1", "StatefulSet") if item["metadata"]["name"] == name]
+    services = {item["metadata"]["name"]: item["spec"] for item in instance.objects("v1", "Service")}
+    claims = {item["metadata"]["name"]: item["status"] for item in instance.objects("v1", "PersistentVolumeClaim")}
+    assert services[found["spec"]["serviceName"]]["clusterIP"] == "None"
+    members = instance.pods(f"app.kubernetes.io/name={name}")
+    assert sorted(pod["metadata"]["name"] for pod in members) == [f"{name}-{number}" for number in range(3)]
+    for pod in members:
+        volumes = pod["spec"]["volumes"]
+        (own,) = [volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume]
+        assert own.endswith(f"-{pod['metadata']['name']}") and claims[own]["phase"] == "Bound"
+        assert any("secret" in volume for volume in volumes), f"{pod['metadata']['name']} has no passwords"
+
+
 def test_a_task_sent_by_a_web_process_is_done_by_a_worker(inside: Callable[[str], Host], forum_host: str) -> None:
     ask = (
         "import urllib.request as u; "
