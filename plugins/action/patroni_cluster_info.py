@@ -28,4 +28,8 @@ class ActionModule(StackgateAction):
         if configuration is None and options["namespace"]:
             with contextlib.suppress(StackgateError):  # nobody answers, and there may not even be a namespace
                 configuration = store.configuration(cluster(), str(options["namespace"]), members.scope)
-        return {"changed": False, **report.cluster_data(found, configuration)}
+        secrets: dict[str, str] = {}
+        if options["namespace"]:
+            with contextlib.suppress(StackgateError):
+                secrets = store.secret_volumes(cluster(), str(options["namespace"]), members.scope)
+        return {"changed": False, **report.cluster_data(found, configuration), "secret_volumes": secrets}

@@ -79,6 +79,13 @@ configuration:
   description: The dynamic configuration. When no member answers, as it is kept in the Kubernetes API; empty when there is none yet.
   returned: always
   type: dict
+secret_volumes:
+  description:
+    - The Secrets that the members' pods mount, by the names of the volumes, as the StatefulSet of the scope's name has them. Empty when
+      there is none, or no namespace is given.
+  returned: always
+  type: dict
+  sample: {tls: postgresql-tls}
 members:
   description: Each listed member; the fields are those of M(stackgate.k3s.patroni_cluster).
   returned: always

@@ -28,6 +28,16 @@ def configuration(cluster: Cluster, namespace: str, scope: str) -> Mapping[str, 
     return known if isinstance(known, dict) else None
 
 
+def secret_volumes(cluster: Cluster, namespace: str, scope: str) -> dict[str, str]:
+    """The Secrets that the members' pods mount, by the names of their volumes; those of new pods, while there are two kinds.
+
+    Empty when there are no such pods yet. Raises StackgateError.
+    """
+    found = cluster.get("apps/v1", "StatefulSet", scope, namespace) or {}
+    volumes = found.get("spec", {}).get("template", {}).get("spec", {}).get("volumes") or []
+    return {str(volume["name"]): str(volume["secret"]["secretName"]) for volume in volumes if "secret" in volume}
+
+
 def forget(cluster: Cluster, namespace: str, scope: str, timeout: float, check: bool = False) -> list[str]:
     """Delete them, once no member's pod is left; what was deleted (in check mode: what would be), as sentences.
 

@@ -55,7 +55,7 @@ class Turned:
     directory: Path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_certificate(instance: Instance) -> Iterator[str]:
     """A Secret as somebody else makes it, of an authority of their own; the authority's certificate."""
     now = datetime.datetime.now(datetime.UTC)
@@ -67,7 +67,7 @@ def own_certificate(instance: Instance) -> Iterator[str]:
     instance.core.delete_namespaced_secret(OWN, instance.namespace)
 
 
-def test_a_certificate_of_one_s_own_is_offered_and_then_required(
+def test_a_certificate_of_one_s_own_is_offered_then_required_then_off(
     instance: Instance, members: Members, ledger: Client, own_certificate: str, tmp_path: Path
 ) -> None:
     offered = {**TLS, "postgresql_tls_secret": OWN, "postgresql_tls_required": False}
@@ -194,11 +194,12 @@ def test_a_renewed_certificate_is_in_use_without_a_restart(instance: Instance, m
         ({"postgresql_tls": True, "postgresql_tls_secret": "postgresql"}, "without tls.crt and tls.key and ca.crt"),
         ({"postgresql_tls": True, "postgresql_tls_secret": "postgresql-authority"}, "without ca.crt"),
         ({"postgresql_tls_secret": "postgresql-tls"}, "postgresql_tls is false"),
+        ({"postgresql_tls": True, "postgresql_tls_secret": OWN}, "stays that of the Secret postgresql-tls"),
     ],
     ids=str,
 )
 def test_a_certificate_that_does_not_serve_stops_the_run(
-    instance: Instance, turned: Turned, tmp_path: Path, override: dict[str, Any], named: str
+    instance: Instance, turned: Turned, own_certificate: str, tmp_path: Path, override: dict[str, Any], named: str
 ) -> None:
     run = instance.play("--tags", "postgresql", override=override, directory=tmp_path)
     assert run.status != 0 and run.recap[instance.name]["changed"] == 0

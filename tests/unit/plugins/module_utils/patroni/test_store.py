@@ -67,6 +67,18 @@ def test_pods_that_stay() -> None:
     assert kept.deleted == []
 
 
+def test_secrets_that_the_pods_mount() -> None:
+    volumes = [{"name": "data", "emptyDir": {}}, {"name": "tls", "secret": {"secretName": "shop-database"}}]
+
+    class Applied:
+        def get(self, version: str, kind: str, name: str, namespace: str) -> dict[str, Any] | None:
+            assert (version, kind, namespace) == ("apps/v1", "StatefulSet", "shop")
+            return {"spec": {"template": {"spec": {"volumes": volumes}}}} if name == "postgresql" else None
+
+    assert store.secret_volumes(Applied(), "shop", "postgresql") == {"tls": "shop-database"}  # type: ignore[arg-type]
+    assert store.secret_volumes(Applied(), "shop", "another") == {}  # type: ignore[arg-type]
+
+
 def test_pods_of_somebody_else_do_not_matter() -> None:
     kept = Kept(["postgresql-sync"], ["redis-0", "redis-1"], owner="redis")
     assert store.forget(kept, "shop", "postgresql", 1.0) == ["delete ConfigMap postgresql-sync"]  # type: ignore[arg-type]
