@@ -67,13 +67,17 @@ class Server:
 
 @dataclass(frozen=True)
 class Known:
-    """A server or a sentinel that a sentinel knows. priority, info_refresh_ms: of a replica; its last INFO is so many milliseconds old."""
+    """A server or a sentinel that a sentinel knows.
+
+    priority, info_refresh_ms, role: of a replica; its last INFO is so many milliseconds old, and told this role (`slave`, `master`).
+    """
 
     address: str
     flags: frozenset[str] = frozenset()
     priority: int = 100
     info_refresh_ms: int = 0
     link_ok: bool = True
+    role: str = "slave"
 
     @property
     def down(self) -> bool:
@@ -261,6 +265,7 @@ def known(reply: Sequence[Any]) -> Known:
         priority=_number(said.get("slave-priority"), 100),
         info_refresh_ms=_number(said.get("info-refresh")),
         link_ok=said.get("master-link-status", "ok") == "ok",
+        role=said.get("role-reported", "slave"),
     )
 
 

@@ -117,6 +117,23 @@ class Switchover:
             raise _NotNow("all sentinels name one master at one epoch", "they do not")
         return views
 
+    def _known_as_replicas(self, views: list[Sentinel]) -> None:
+        """No sentinel has last heard a replica say that it is a master, as an old one does until it is made a replica.
+
+        Who hears that for 8 s makes it a replica again (sentinel.c, sentinelRefreshInstanceInfo), were it promoted meanwhile or not.
+        """
+        late = sorted(
+            {
+                (view.name, self.fleet.name_of(one.address))
+                for view in views
+                for one in view.replicas
+                if one.role == "master" and not one.down
+            }
+        )
+        if late:
+            told = "; ".join(f"{name} has last heard {replica} say that it is a master" for name, replica in late)
+            raise _NotNow("every sentinel knows each replica as one", told)
+
     def _moment(self, asked: Endpoint, left: float) -> list[Known]:
         """Wait until the sentinel's last INFOs are of the right age. Returns the replicas that it would promote."""
         deadline = time.monotonic() + min(max(left, 2.0), 25.0)
@@ -163,6 +180,7 @@ class Switchover:
     def _attempt(self, left: float) -> Switched:
         try:
             views = self._views()
+            self._known_as_replicas(views)
             watching = [self.fleet.sentinels[view.name] for view in views]
             old = self.fleet.server(self.fleet.name_of(views[0].master))
             self._ready(old)
