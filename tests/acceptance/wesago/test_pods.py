@@ -74,7 +74,8 @@ def test_three_members_have_a_name_and_a_volume_each(instance: Instance, name: s
         volumes = pod["spec"]["volumes"]
         (own,) = [volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume]
         assert own.endswith(f"-{pod['metadata']['name']}") and claims[own]["phase"] == "Bound"
-        assert any("secret" in volume for volume in volumes), f"{pod['metadata']['name']} has no passwords"
+        sources = [source for volume in volumes for source in (volume, *volume.get("projected", {}).get("sources", []))]
+        assert any("secret" in source for source in sources), f"{pod['metadata']['name']} has no passwords"
 
 
 def test_a_task_sent_by_a_web_process_is_done_by_a_worker(inside: Callable[[str], Host], forum_host: str) -> None:
