@@ -30,6 +30,6 @@ class ActionModule(StackgateAction):
                 configuration = store.configuration(cluster(), str(options["namespace"]), members.scope)
         secrets: dict[str, str] = {}
         if options["namespace"]:
-            with contextlib.suppress(StackgateError):
+            with contextlib.suppress(StackgateError):  # here, too
                 secrets = store.secret_volumes(cluster(), str(options["namespace"]), members.scope)
         return {"changed": False, **report.cluster_data(found, configuration), "secret_volumes": secrets}

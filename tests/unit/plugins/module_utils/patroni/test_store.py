@@ -75,8 +75,9 @@ def test_secrets_that_the_pods_mount() -> None:
             assert (version, kind, namespace) == ("apps/v1", "StatefulSet", "shop")
             return {"spec": {"template": {"spec": {"volumes": volumes}}}} if name == "postgresql" else None
 
-    assert store.secret_volumes(Applied(), "shop", "postgresql") == {"tls": "shop-database"}  # type: ignore[arg-type]
-    assert store.secret_volumes(Applied(), "shop", "another") == {}  # type: ignore[arg-type]
+    cluster: Any = Applied()
+    assert store.secret_volumes(cluster, "shop", "postgresql") == {"tls": "shop-database"}
+    assert store.secret_volumes(cluster, "shop", "another") == {}
 
 
 def test_pods_of_somebody_else_do_not_matter() -> None:

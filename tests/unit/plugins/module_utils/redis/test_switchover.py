@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,8 @@ class Fleet:
 
 def test_a_replica_that_a_sentinel_takes_for_a_master_is_waited_for() -> None:
     """That sentinel would make it a replica again, right after it was promoted."""
-    switchover = Switchover(Fleet())  # type: ignore[arg-type]
+    fleet: Any = Fleet()
+    switchover = Switchover(fleet)
     views = list(whole().sentinels)
     switchover._known_as_replicas(views)
     late = Known(server_address(1), role="master")
